@@ -1,0 +1,56 @@
+"""Trap causes (privileged ISA 1.12, table 3.6) and the Xfides reason codes (contract, section 8)."""
+
+from enum import IntEnum
+
+__all__ = ["Exception_", "Interrupt", "ControlFlowFault", "MemoryFault", "RESTARTABLE"]
+
+
+class Exception_(IntEnum):
+    """mcause values with the interrupt bit clear."""
+
+    INSTRUCTION_MISALIGNED = 0
+    INSTRUCTION_ACCESS_FAULT = 1
+    ILLEGAL_INSTRUCTION = 2
+    BREAKPOINT = 3
+    LOAD_MISALIGNED = 4
+    LOAD_ACCESS_FAULT = 5
+    STORE_MISALIGNED = 6
+    STORE_ACCESS_FAULT = 7
+    ECALL_FROM_U = 8
+    ECALL_FROM_M = 11
+    CONTROL_FLOW = 24
+    MEMORY = 25
+
+
+class Interrupt(IntEnum):
+    """mcause values with the interrupt bit set; also the bit positions in mip and mie."""
+
+    SOFTWARE = 3
+    TIMER = 7
+    EXTERNAL = 11
+
+
+class ControlFlowFault(IntEnum):
+    """comcause of a control-flow exception (mcause 24)."""
+
+    ILLEGAL_ENTRY = 1
+    RESTRICTED = 2
+    DENIED = 3
+    BAD_PAD = 4
+    BAD_UNWIND = 5
+    SHADOW_OVERFLOW = 6
+    SHADOW_UNDERFLOW = 7
+
+
+class MemoryFault(IntEnum):
+    """comcause of a memory exception (mcause 25)."""
+
+    INVALID = 1
+    BOUNDS = 2
+    TEMPORAL = 3
+    NOT_BASE = 4
+    EXHAUSTED = 5
+
+
+#: Faults after which the monitor moves shadow-stack entries and retries (contract, section 8).
+RESTARTABLE = frozenset({ControlFlowFault.SHADOW_OVERFLOW, ControlFlowFault.SHADOW_UNDERFLOW})
