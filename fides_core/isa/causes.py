@@ -2,10 +2,10 @@
 
 from enum import IntEnum
 
-__all__ = ["Exception_", "Interrupt", "ControlFlowFault", "MemoryFault", "RESTARTABLE"]
+__all__ = ["ExceptionCause", "InterruptCause", "ControlFlowFault", "MemoryFault", "RESTARTABLE"]
 
 
-class Exception_(IntEnum):
+class ExceptionCause(IntEnum):
     """mcause values with the interrupt bit clear."""
 
     INSTRUCTION_MISALIGNED = 0
@@ -22,7 +22,7 @@ class Exception_(IntEnum):
     MEMORY = 25
 
 
-class Interrupt(IntEnum):
+class InterruptCause(IntEnum):
     """mcause values with the interrupt bit set; also the bit positions in mip and mie."""
 
     SOFTWARE = 3
