@@ -47,6 +47,7 @@ class XfidesCSR(IntEnum):
     COMCTL = 0x7F0
     COMCAUSE = 0x7F4
     CURRCOM = 0x7F5
+    COOKIESEED = 0x7F6  # write-only, reads 0: seed of the cookie generator (contract notes)
     PARCOMPCSTART = 0x7FA
     ANYCOMPCSTART = 0x7FB
     ANYCOMPCEND = 0x7FC
