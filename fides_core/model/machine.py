@@ -1,0 +1,493 @@
+"""The hart: RV64IM, Zicsr, Zifencei, M and U mode, and Xfides where the configuration has it.
+
+An instruction is decoded once per address into a function without arguments that executes it and returns the
+address of the next instruction, or None for the one that follows. Registers hold unsigned 64-bit integers.
+Sources: RISC-V unprivileged ISA 20191213, privileged ISA 1.12, the Xfides contract.
+"""
+
+import operator
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Protocol
+
+from ..config import CoreConfig
+from ..isa.causes import ExceptionCause
+from ..isa.csrs import CSR
+from ..isa.instructions import Format, Instruction, find
+from ..isa.xfides import PadKind, pad_fields
+from .compartments import CompartmentState, ControlFlowTrap, StackMark
+from .control import MACHINE, MASK64, USER, ControlState, Trap
+from .pmp import EXECUTE, READ, WRITE
+from .pointers import MemoryTrap, PointerState
+from .xfides_csrs import XfidesRegisters
+
+__all__ = ["BusError", "System", "Hart"]
+
+MASK32 = (1 << 32) - 1
+SIGN64 = 1 << 63
+RETURN = 0x0000_8067  # jalr x0, 0(x1)
+DISCARD = 32  # where writes to x0 go
+RA, SP = 1, 2
+
+Operation = Callable[[], int | None]
+decode = lru_cache(maxsize=None)(find)
+
+
+class BusError(Exception):
+    """No device answers, or it refuses the access."""
+
+
+class System(Protocol):
+    """What a hart is connected to. Addresses below 2^32 and aligned to their size; errors as BusError."""
+
+    def fetch(self, address: int) -> int:
+        """The 32-bit instruction word at ``address``."""
+
+    def load(self, address: int, size: int) -> int:
+        """``size`` = 1, 2, 4 or 8 bytes at ``address``, zero-extended."""
+
+    def store(self, address: int, size: int, value: int) -> None:
+        """Store the low ``size`` bytes of ``value``."""
+
+    def interrupts(self) -> int:
+        """The pending interrupts, as bits of mip."""
+
+    def time(self) -> int:
+        """mtime."""
+
+    def wait(self, enabled: int) -> bool:
+        """Let time pass until an interrupt of ``enabled`` (as mie) is pending; False if none can come."""
+
+
+def sext(value: int, bits: int) -> int:
+    """The low ``bits`` of ``value``, sign-extended to 64 bits, unsigned."""
+    sign = 1 << bits - 1
+    return ((value & (1 << bits) - 1) ^ sign) - sign & MASK64
+
+
+def signed(value: int, bits: int = 64) -> int:
+    """The low ``bits`` of ``value`` as a signed number."""
+    sign = 1 << bits - 1
+    return ((value & (1 << bits) - 1) ^ sign) - sign
+
+
+def _divide(a: int, b: int) -> int:
+    """Quotient rounded towards zero; -1 for a divisor of 0 (unprivileged ISA, table 7.1)."""
+    if b == 0:
+        return -1
+    return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+
+
+def _remainder(a: int, b: int) -> int:
+    """Remainder with the dividend's sign; the dividend for a divisor of 0."""
+    return a - b * _divide(a, b) if b else a
+
+
+#: Results of register-register instructions before truncation; operands are unsigned 64-bit.
+ARITHMETIC: dict[str, Callable[[int, int], int]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "sll": lambda a, b: a << (b & 63),
+    "slt": lambda a, b: (a ^ SIGN64) < (b ^ SIGN64),
+    "sltu": operator.lt,
+    "xor": operator.xor,
+    "srl": lambda a, b: a >> (b & 63),
+    "sra": lambda a, b: signed(a) >> (b & 63),
+    "or": operator.or_,
+    "and": operator.and_,
+    "addw": lambda a, b: sext(a + b, 32),
+    "subw": lambda a, b: sext(a - b, 32),
+    "sllw": lambda a, b: sext(a << (b & 31), 32),
+    "srlw": lambda a, b: sext((a & MASK32) >> (b & 31), 32),
+    "sraw": lambda a, b: signed(a, 32) >> (b & 31),
+    "mul": operator.mul,
+    "mulh": lambda a, b: signed(a) * signed(b) >> 64,
+    "mulhsu": lambda a, b: signed(a) * b >> 64,
+    "mulhu": lambda a, b: a * b >> 64,
+    "div": lambda a, b: _divide(signed(a), signed(b)),
+    "divu": lambda a, b: _divide(a, b),
+    "rem": lambda a, b: _remainder(signed(a), signed(b)),
+    "remu": _remainder,
+    "mulw": lambda a, b: sext(a * b, 32),
+    "divw": lambda a, b: sext(_divide(signed(a, 32), signed(b, 32)), 32),
+    "divuw": lambda a, b: sext(_divide(a & MASK32, b & MASK32), 32),
+    "remw": lambda a, b: sext(_remainder(signed(a, 32), signed(b, 32)), 32),
+    "remuw": lambda a, b: sext(_remainder(a & MASK32, b & MASK32), 32),
+}
+
+BRANCHES: dict[str, Callable[[int, int], bool]] = {
+    "beq": operator.eq,
+    "bne": operator.ne,
+    "blt": lambda a, b: (a ^ SIGN64) < (b ^ SIGN64),
+    "bge": lambda a, b: (a ^ SIGN64) >= (b ^ SIGN64),
+    "bltu": operator.lt,
+    "bgeu": operator.ge,
+}
+
+#: name: (bytes, sign-extended)
+LOADS = {
+    "lb": (1, True), "lh": (2, True), "lw": (4, True), "ld": (8, False),
+    "lbu": (1, False), "lhu": (2, False), "lwu": (4, False),
+}  # fmt: skip
+STORES = {"sb": 1, "sh": 2, "sw": 4, "sd": 8}
+
+
+class Hart:
+    """One hart with the configuration ``core``, connected to ``system``.
+
+    ``x``: the registers (x[0] is always 0); ``pc``: the next instruction; ``control``: privilege and CSRs;
+    ``compartments`` and ``pointers``: the extension's state, None where it is left out.
+    """
+
+    def __init__(self, core: CoreConfig, system: System):
+        self.system = system
+        self.x = [0] * (DISCARD + 1)
+        self.pc = core.reset_vector
+        self.compartments: CompartmentState | None = None
+        self.pointers: PointerState | None = None
+        self.xfides: XfidesRegisters | None = None
+        if core.xfides:
+            mark = StackMark()
+            if core.xfides.compartments:
+                self.compartments = CompartmentState(
+                    core.xfides.compartments, core.xfides.shadow_stack_entries, mark
+                )
+            if core.xfides.fat_pointers:
+                self.pointers = PointerState(self._table_read, self._table_write, mark)
+            self.xfides = XfidesRegisters(core.xfides, self.compartments, self.pointers)
+        self.control = ControlState(core, self.xfides, system.interrupts, system.time)
+        #: True after a wfi that nothing can wake; cleared when an interrupt is pending.
+        self.stalled = False
+        # Decoded instructions that may be fetched, by privilege and address: (operation, pad or None).
+        self._decoded: dict[int, dict[int, tuple]] = {MACHINE: {}, USER: {}}
+        self._mode_changed()
+
+    # One instruction
+
+    def step(self) -> None:
+        """Execute one instruction, or take an interrupt or trap."""
+        control = self.control
+        if control.mie:
+            interrupt = control.interrupt()
+            if interrupt is not None:
+                self.pc = control.enter(self.pc, interrupt)
+                self._mode_changed()
+                return
+        pc = self.pc
+        try:
+            decoded = self._current.get(pc) or self._fetch(pc)
+            operation, pad = decoded
+            if self._check_compartments and (pad is not None or not self.compartments.home(pc)):
+                self.compartments.execute(pc, pad, self.x[RA], self.x[SP])
+            target = operation()
+        except Trap as trap:
+            self._trap(trap.cause, trap.value)
+        except ControlFlowTrap as trap:
+            self.xfides.comcause = trap.reason
+            self._trap(ExceptionCause.CONTROL_FLOW, pc)
+        except MemoryTrap as trap:
+            self.xfides.comcause = trap.reason
+            self._trap(ExceptionCause.MEMORY, trap.value)
+        else:
+            self.pc = pc + 4 if target is None else target
+            control.retired += 1
+
+    def _trap(self, cause: ExceptionCause, value: int) -> None:
+        self.pc = self.control.enter(self.pc, cause, value)
+        self._mode_changed()
+
+    def _mode_changed(self) -> None:
+        """Derive what depends on privilege and enable bits (contract, section 3)."""
+        control, xfides = self.control, self.xfides
+        user = control.privilege == USER
+        self._current = self._decoded[control.privilege]
+        self._check_compartments = bool(user and xfides and xfides.compartments_enabled)
+        self._check_pointers = bool(user and xfides and xfides.pointers_enabled)
+        self._address_mask = MASK32 if self._check_pointers else MASK64
+        self._data_machine = control.data_machine
+
+    def flush(self, address: int | None = None) -> None:
+        """Forget decoded instructions: the one at ``address``, or all."""
+        for cache in self._decoded.values():
+            if address is None:
+                cache.clear()
+            else:
+                cache.pop(address, None)
+
+    # Memory
+
+    def _fetch(self, pc: int) -> tuple:
+        machine = self.control.privilege == MACHINE
+        if pc > MASK32 or not self.control.pmp.allows(pc, 4, EXECUTE, machine):
+            raise Trap(ExceptionCause.INSTRUCTION_ACCESS_FAULT, pc)
+        try:
+            word = self.system.fetch(pc)
+        except BusError:
+            raise Trap(ExceptionCause.INSTRUCTION_ACCESS_FAULT, pc) from None
+        decoded = self._current[pc] = self._decode(pc, word)
+        return decoded
+
+    def _load(self, address: int, size: int) -> int:
+        if address & size - 1:
+            raise Trap(ExceptionCause.LOAD_MISALIGNED, address)
+        return self._access_load(address, size, self._data_machine)
+
+    def _access_load(self, address: int, size: int, machine: bool) -> int:
+        if address > MASK32 or not self.control.pmp.allows(address, size, READ, machine):
+            raise Trap(ExceptionCause.LOAD_ACCESS_FAULT, address)
+        try:
+            return self.system.load(address, size)
+        except BusError:
+            raise Trap(ExceptionCause.LOAD_ACCESS_FAULT, address) from None
+
+    def _store(self, address: int, size: int, value: int) -> None:
+        if address & size - 1:
+            raise Trap(ExceptionCause.STORE_MISALIGNED, address)
+        self._access_store(address, size, value, self._data_machine)
+
+    def _access_store(self, address: int, size: int, value: int, machine: bool) -> None:
+        if address > MASK32 or not self.control.pmp.allows(address, size, WRITE, machine):
+            raise Trap(ExceptionCause.STORE_ACCESS_FAULT, address)
+        try:
+            self.system.store(address, size, value)
+        except BusError:
+            raise Trap(ExceptionCause.STORE_ACCESS_FAULT, address) from None
+        # Visible to fetches at once; software may only rely on it after fence.i.
+        self.flush(address & ~3)
+        if size == 8:
+            self.flush(address + 4)
+
+    def _table_read(self, address: int) -> int:
+        return self._access_load(address, 8, machine=True)
+
+    def _table_write(self, address: int, value: int) -> None:
+        self._access_store(address, 8, value, machine=True)
+
+    # Decoding
+
+    def _decode(self, pc: int, word: int) -> tuple[Operation, tuple[int, PadKind] | None]:
+        row = decode(word, xfides=self.xfides is not None)
+        operation = row and self._operation(row, pc, word)
+        if operation is None:
+            return self._illegal(word), None
+        return operation, pad_fields(word) if row.format is Format.PAD else None
+
+    @staticmethod
+    def _illegal(word: int) -> Operation:
+        def operation():
+            raise Trap(ExceptionCause.ILLEGAL_INSTRUCTION, word)
+
+        return operation
+
+    def _operation(self, row: Instruction, pc: int, word: int) -> Operation | None:
+        """The function that executes ``word`` at ``pc``; None when its fields are reserved."""
+        x = self.x
+        name = row.name
+        rd = word >> 7 & 31 or DISCARD
+        rs1, rs2 = word >> 15 & 31, word >> 20 & 31
+        imm = sext(word >> 20, 12)
+        match row.format:
+            case Format.R if row.extension != "Xfides":
+                function = ARITHMETIC[name]
+
+                def operation():
+                    x[rd] = function(x[rs1], x[rs2]) & MASK64
+
+            case Format.I if name != "jalr":
+                function = ARITHMETIC[name.replace("i", "", 1)]
+
+                def operation():
+                    x[rd] = function(x[rs1], imm) & MASK64
+
+            case Format.SHAMT6 | Format.SHAMT5:
+                function, shift = ARITHMETIC[name.replace("i", "", 1)], word >> 20 & 63
+
+                def operation():
+                    x[rd] = function(x[rs1], shift) & MASK64
+
+            case Format.U:
+                value = sext(word & 0xFFFFF000, 32) + (pc if name == "auipc" else 0) & MASK64
+
+                def operation():
+                    x[rd] = value
+
+            case Format.LOAD:
+                size, extend = LOADS[name]
+                bits = 8 * size
+
+                def operation():
+                    value = self._load(x[rs1] + imm & self._address_mask, size)
+                    x[rd] = sext(value, bits) if extend else value
+
+            case Format.S:
+                size = STORES[name]
+                offset = sext(word >> 25 << 5 | word >> 7 & 31, 12)
+
+                def operation():
+                    self._store(x[rs1] + offset & self._address_mask, size, x[rs2])
+
+            case Format.B:
+                upper, lower = (
+                    (word >> 31) << 12 | (word >> 7 & 1) << 11,
+                    (word >> 25 & 63) << 5 | word >> 7 & 30,
+                )
+                offset = sext(upper | lower, 13)
+                taken, target = BRANCHES[name], pc + offset & MASK64
+
+                def operation():
+                    if taken(x[rs1], x[rs2]):
+                        return self._jump(target)
+
+            case Format.J:
+                upper, lower = (
+                    (word >> 31) << 20 | word & 0xFF000,
+                    (word >> 20 & 1) << 11 | word >> 20 & 0x7FE,
+                )
+                offset = sext(upper | lower, 21)
+                target = pc + offset & MASK64
+
+                def operation():
+                    self._jump(target)
+                    x[rd] = pc + 4
+                    return target
+
+            case Format.I:
+                if word == RETURN:
+                    return self._return
+
+                def operation():
+                    target = self._jump(x[rs1] + imm & MASK64 & ~1)
+                    x[rd] = pc + 4
+                    return target
+
+            case Format.CSR | Format.CSRI:
+                operation = self._csr_operation(row, word)
+            case Format.FENCE:
+                operation = self.flush if name == "fence.i" else _nothing
+            case Format.NONE if row.extension != "Xfides":
+                system = getattr(self, f"_{name}")  # ecall, ebreak, mret, wfi
+
+                def operation():
+                    return system(pc, word)
+
+            case _:
+                operation = self._xfides_operation(row, word)
+        return operation
+
+    def _jump(self, target: int) -> int:
+        if target & 2:
+            raise Trap(ExceptionCause.INSTRUCTION_MISALIGNED, target)
+        return target
+
+    def _return(self) -> int:
+        target = self.x[RA] & ~1
+        if self._check_compartments:
+            if target & 2:
+                self.compartments.top()  # an underflow comes before the misaligned target (section 3)
+            else:
+                self.compartments.ret(target, self.x[SP])
+        return self._jump(target)
+
+    def _ecall(self, pc: int, word: int) -> None:
+        user = self.control.privilege == USER
+        raise Trap(ExceptionCause.ECALL_FROM_U if user else ExceptionCause.ECALL_FROM_M)
+
+    def _ebreak(self, pc: int, word: int) -> None:
+        raise Trap(ExceptionCause.BREAKPOINT, pc)
+
+    def _mret(self, pc: int, word: int) -> int:
+        if self.control.privilege != MACHINE:
+            raise Trap(ExceptionCause.ILLEGAL_INSTRUCTION, word)
+        target = self.control.leave()
+        self._mode_changed()
+        return target
+
+    def _wfi(self, pc: int, word: int) -> None:
+        control = self.control
+        if control.privilege == USER and control.timeout_wait:
+            raise Trap(ExceptionCause.ILLEGAL_INSTRUCTION, word)
+        if not control.pending() & control.mie:
+            self.stalled = not self.system.wait(control.mie)
+
+    def _csr_operation(self, row: Instruction, word: int) -> Operation:
+        x, control = self.x, self.control
+        number, source, rd = word >> 20, word >> 15 & 31, word >> 7 & 31
+        immediate = row.format is Format.CSRI
+        kind = row.name[4]  # csrrw, csrrs, csrrc and their immediate forms
+        writes = kind == "w" or source != 0
+        # A write to the PMP changes which decoded instructions may be fetched.
+        protects = CSR.PMPCFG0 <= number < CSR.PMPADDR0 + 16
+
+        def operation():
+            operand = source if immediate else x[source]
+            try:
+                old = control.read(number)
+                if writes:
+                    new = operand if kind == "w" else old | operand if kind == "s" else old & ~operand
+                    control.write(number, new)
+            except KeyError:
+                raise Trap(ExceptionCause.ILLEGAL_INSTRUCTION, word) from None
+            x[rd or DISCARD] = old
+            if protects:
+                self.flush()
+            self._mode_changed()
+
+        return operation
+
+    def _xfides_operation(self, row: Instruction, word: int) -> Operation | None:
+        x, name = self.x, row.name
+        rd, rs1, rs2 = word >> 7 & 31 or DISCARD, word >> 15 & 31, word >> 20 & 31
+        if name == "checkcap":
+            # What a pad does, every instruction does: see step().
+            return _nothing if pad_fields(word) else None
+        if name == "arm":
+
+            def operation():
+                if self._check_compartments:
+                    self.compartments.arm(x[rs1], x[SP])
+
+        elif name == "disarm":
+
+            def operation():
+                if self._check_compartments:
+                    self.compartments.disarm()
+
+        elif row.format is Format.VAL:
+            log2_bytes = word >> 25 & 7
+
+            def operation():
+                if self._check_pointers:
+                    x[rd] = self.pointers.check(x[rs1], x[rs2], log2_bytes)
+                else:
+                    x[rd] = PointerState.add(x[rs1], x[rs2])
+
+        elif row.format is Format.VALI:
+            log2_bytes, imm = word >> 7 & 31, sext(word >> 20, 12)
+
+            def operation():
+                if self._check_pointers:
+                    self.pointers.check(x[rs1], imm, log2_bytes)
+
+        elif name == "ptradd":
+
+            def operation():
+                x[rd] = PointerState.add(x[rs1], x[rs2])
+
+        elif name == "mint":
+
+            def operation():
+                x[rd] = self.pointers.mint(x[rs1], x[rs2]) if self._check_pointers else x[rs1]
+
+        elif name == "revoke":
+
+            def operation():
+                if self._check_pointers:
+                    self.pointers.revoke(x[rs1])
+
+        else:
+            raise NotImplementedError(name)
+        return operation
+
+
+def _nothing() -> None:
+    """fence, and landing pads at home."""
