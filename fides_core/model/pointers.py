@@ -58,8 +58,8 @@ class PointerState:
         return self.stack_base <= index < self.stack_end
 
     def _live_entry(self, pointer: int, value: int) -> tuple[int, int]:
-        """(base, size) of the entry that is live for ``pointer``. Raises INVALID, TEMPORAL; mtval is
-        ``value``.""" _, index, cookie = unpack_pointer(pointer)
+        """(base, size) of the entry live for ``pointer``. Raises INVALID, TEMPORAL with mtval ``value``."""
+        _, index, cookie = unpack_pointer(pointer)
         if index >= self.stack_end or (index >= self.stack_base and index >= self.mark.value):
             raise MemoryTrap(MemoryFault.INVALID, value)
         base, size, expected = unpack_entry(self._read(self.entry_address(index)))
