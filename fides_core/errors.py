@@ -4,4 +4,4 @@ __all__ = ["UserError"]
 
 
 class UserError(Exception):
-    """Something the user can put right: the message is one line, the command line prints it and exits with 2."""
+    """Something the user can put right; the message is one line. The commands print it and exit with 2."""
