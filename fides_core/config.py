@@ -58,11 +58,13 @@ class CoreConfig:
 class SoCConfig:
     """The system around the core. ``memory_bytes``: main memory at 0x8000_0000, a power of two, at least 4 KiB;
     ``simulation_exit``: with the exit device (a store ends a simulation; on an FPGA it only drives pins);
-    ``uart_divisor``: reset value of the UART's baud register (clock / (16 * baud rate))."""
+    ``uart_divisor``: reset value of the UART's baud register (clock / (16 * baud rate)); ``random_stalls``: None, or
+    the seed of random waits on both buses (verification builds only)."""
 
     memory_bytes: int = 1 << 20
     simulation_exit: bool = True
     uart_divisor: int = 1
+    random_stalls: int | None = None
 
     def __post_init__(self):
         if not _power_of_two(self.memory_bytes) or not 4096 <= self.memory_bytes <= 1 << 30:
@@ -86,6 +88,10 @@ class Config:
     def with_rvfi(self) -> "Config":
         """The same configuration with the retirement port, for verification."""
         return replace(self, name=f"{self.name}_rvfi", core=replace(self.core, rvfi=True))
+
+    def with_stalls(self, seed: int) -> "Config":
+        """The same configuration with random waits on its buses, for verification."""
+        return replace(self, name=f"{self.name}_stalls", soc=replace(self.soc, random_stalls=seed))
 
 
 PRESETS: dict[str, Config] = {

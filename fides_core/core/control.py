@@ -1,0 +1,93 @@
+"""What decode tells the later stages: control signals and the payloads between stages."""
+
+from amaranth.lib import data, enum
+
+__all__ = ["Result", "SecurityOp", "Control", "ExecuteRequest", "MemoryRequest"]
+
+
+class Result(enum.IntEnum, shape=2):
+    """Where execute takes an instruction's result from."""
+
+    ALU = 0
+    ADDRESS = 1  # the address adder: lui, auipc, and the address of a load or store for mtval
+    LINK = 2  # address of the next instruction
+    SPECIAL = 3  # divider, or the fat-pointer unit
+
+
+class SecurityOp(enum.IntEnum, shape=4):
+    """What the security units have to do with an instruction (contract, sections 5 to 9)."""
+
+    NONE = 0
+    ENTRY_PAD = 1
+    LOCAL_PAD = 2
+    HANDLER_PAD = 3
+    ARM = 4
+    DISARM = 5
+    RETURN = 6
+    VAL = 8
+    PTRADD = 9
+    MINT = 10
+    REVOKE = 11
+
+
+class Control(data.Struct):
+    """Decoded control signals of one instruction; all zero is a no-op."""
+
+    result: Result
+    funct3: 3  # for val and vali: log2 of the access size
+    subtract: 1
+    arithmetic: 1
+    word: 1
+    unsigned: 1
+    b_immediate: 1  # the ALU's second operand is the immediate
+    base_pc: 1  # the address adder starts at pc instead of rs1
+    branch: 1
+    jump: 1
+    load: 1
+    store: 1
+    multiply: 1
+    divide: 1
+    csr: 1
+    fence_i: 1
+    mret: 1
+    wfi: 1
+    write: 1  # writes rd
+    security: SecurityOp
+
+
+class ExecuteRequest(data.Struct):
+    """Decode to execute. Operands are final; ``cause`` is valid with ``exception`` or ``interrupt``; ``far``: the
+    address of the instruction is 2^32 or more (fetch knows its upper half)."""
+
+    pc: 32
+    far: 1
+    rs1: 64
+    rs2: 64
+    immediate: 32  # signed; the word itself of an illegal instruction
+    control: Control
+    rd: 5
+    exception: 1
+    interrupt: 1
+    cause: 5
+
+
+class MemoryRequest(data.Struct):
+    """Execute to memory. ``result``: the result; address for loads and stores; operand for CSR instructions; mtval
+    with ``exception`` or ``interrupt``."""
+
+    pc: 32
+    far: 1
+    result: 64
+    rd: 5
+    write: 1
+    load: 1
+    store: 1  # the access is a write
+    access: 1  # a response of the data bus is due
+    funct3: 3
+    multiply: 1
+    csr: 1
+    csr_number: 12
+    mret: 1
+    exception: 1
+    interrupt: 1
+    cause: 5

@@ -1,0 +1,207 @@
+"""The core: five stages in a row, in order, single issue, with precise traps.
+
+    fetch -> decode -> execute -> memory -> writeback
+
+Branches are decided in execute (one cycle lost when taken), loads answer in memory (one cycle lost by an instruction
+that needs the datum at once), traps are taken in memory. A ``kill`` from memory is the only thing that can undo an
+instruction in execute, so whatever execute does while memory is empty is final.
+"""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from ..config import CoreConfig
+from ..security.extension import SecurityExtension
+from .bus import DataBus, InstructionBus
+from .csr import CSRFile
+from .decode import DecodeStage
+from .execute import ExecuteStage
+from .fetch import FetchStage
+from .memory import MemoryStage, WritebackRequest
+from .multiplier import Multiplier
+from .rvfi import RVFI, report_retirement
+
+__all__ = ["Core"]
+
+
+class Core(wiring.Component):
+    """The core. ``ibus`` and ``dbus``: see ``bus.py``. ``time``: mtime. Interrupts are level-sensitive.
+
+    With ``config.rvfi`` the port ``rvfi`` reports every instruction in its writeback cycle.
+    """
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        ports = {
+            "ibus": Out(InstructionBus),
+            "dbus": Out(DataBus),
+            "time": In(64),
+            "software_interrupt": In(1),
+            "timer_interrupt": In(1),
+            "external_interrupt": In(1),
+        }
+        if config.rvfi:
+            ports["rvfi"] = Out(RVFI)
+        super().__init__(ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        m.submodules.fetch = fetch = FetchStage(config.reset_vector)
+        m.submodules.decode = decode = DecodeStage(config)
+        m.submodules.execute = execute = ExecuteStage(config)
+        m.submodules.memory = memory = MemoryStage(config)
+        m.submodules.csr = csr = CSRFile(config)
+        m.submodules.multiplier = multiplier = Multiplier()
+        dbus = self.dbus
+        connect(m, fetch.bus, flipped(self.ibus))
+        connect(m, execute.bus, flipped(dbus))
+
+        # Fetch goes on at the handler, or where mret returns to, one cycle after memory decided so.
+        leaving, returning = Signal(), Signal()
+        m.d.sync += [leaving.eq(memory.trap | memory.mret), returning.eq(memory.mret)]
+        m.d.comb += [
+            fetch.redirect.eq(leaving | execute.redirect),
+            fetch.redirect_target.eq(
+                Mux(leaving, Mux(returning, csr.mepc, csr.handler), execute.redirect_target)
+            ),
+        ]
+
+        m.d.comb += [
+            decode.d_valid.eq(fetch.d_valid),
+            fetch.d_ready.eq(decode.d_ready),
+            decode.d_insn.eq(fetch.d_insn),
+            decode.d_err.eq(fetch.d_err),
+            decode.d_pc.eq(fetch.d_pc),
+            decode.d_pc_high.eq(fetch.d_pc_high),
+            decode.x_ready.eq(execute.ready),
+            decode.x_forward.eq(execute.forward),
+            decode.m_forward.eq(memory.forward),
+            decode.machine.eq(csr.machine),
+            decode.counters.eq(csr.counters),
+            decode.timeout_wait.eq(csr.timeout_wait),
+            decode.interrupt.eq(csr.interrupt),
+            decode.interrupt_cause.eq(csr.interrupt_cause),
+            decode.pmp.eq(csr.pmp),
+            # Privilege, protection and interrupt enables must be settled before the next instruction moves on.
+            decode.hold.eq(
+                (execute.valid & (execute.current.control.csr | execute.current.control.mret))
+                | (memory.valid & (memory.current.csr | memory.current.mret))
+            ),
+            execute.d_valid.eq(decode.x_valid),
+            execute.d_request.eq(decode.x_request),
+            execute.m_ready.eq(memory.ready),
+            execute.m_empty.eq(memory.empty),
+            execute.kill.eq(memory.trap | memory.mret),
+            execute.flush.eq(leaving),
+            execute.link.eq(fetch.d_pc),
+            execute.pc_high.eq(fetch.d_pc_high),
+            execute.wake.eq(csr.wake),
+            execute.interrupt.eq(csr.interrupt),
+            execute.interrupt_cause.eq(csr.interrupt_cause),
+            execute.data_user.eq(csr.data_user),
+            execute.pmp.eq(csr.pmp),
+            memory.x_valid.eq(execute.m_valid),
+            memory.x_request.eq(execute.m_request),
+            memory.response.eq(dbus.rvalid),
+            memory.response_error.eq(dbus.err),
+            memory.response_data.eq(dbus.rdata),
+            memory.pc_high.eq(fetch.d_pc_high),
+            memory.csr_rdata.eq(csr.m_rdata),
+        ]
+
+        # Writeback: the register file, and the multiplier's result.
+        w = Signal(WritebackRequest)
+        w_result = Signal(64)
+        m.d.sync += w.eq(memory.w_request)
+        m.d.comb += [
+            multiplier.x_a.eq(execute.current.rs1),
+            multiplier.x_b.eq(execute.current.rs2),
+            multiplier.x_funct3.eq(execute.current.control.funct3),
+            multiplier.x_word.eq(execute.current.control.word),
+            multiplier.m_enable.eq(memory.ready),
+            w_result.eq(Mux(w.multiply, multiplier.w_result, w.result)),
+            decode.w_forward.write.eq(w.write),
+            decode.w_forward.rd.eq(w.rd),
+            decode.w_forward.ready.eq(1),
+            decode.w_forward.value.eq(w_result),
+        ]
+
+        m.d.comb += [
+            csr.m_access.eq(memory.csr_access),
+            csr.m_number.eq(memory.current.csr_number),
+            csr.m_operand.eq(memory.current.result),
+            csr.m_commit.eq(memory.commit),
+            csr.retire.eq(memory.commit),
+            csr.trap.eq(memory.trap),
+            csr.trap_pc.eq(memory.trap_pc),
+            csr.trap_cause.eq(memory.trap_cause),
+            csr.trap_interrupt.eq(memory.current.interrupt),
+            csr.trap_value.eq(memory.trap_value),
+            csr.mret.eq(memory.mret),
+            csr.time.eq(self.time),
+            csr.software_interrupt.eq(self.software_interrupt),
+            csr.timer_interrupt.eq(self.timer_interrupt),
+            csr.external_interrupt.eq(self.external_interrupt),
+        ]
+        if config.xfides:
+            self._security(m, execute, memory, csr)
+
+        if config.rvfi:
+            report_retirement(
+                m,
+                self.rvfi,
+                decode=decode,
+                execute=execute,
+                memory=memory,
+                csr=csr,
+                w_result=w_result,
+                dbus=dbus,
+            )
+        return m
+
+    def _security(self, m, execute, memory, csr):
+        m.submodules.security = extension = SecurityExtension(self._config.xfides)
+        view, current, dbus = execute.security, execute.current, self.dbus
+        m.d.comb += [
+            extension.x_op.eq(current.control.security),
+            extension.x_judge.eq(view.judge),
+            extension.x_pc.eq(current.pc),
+            extension.x_rs1.eq(current.rs1),
+            extension.x_rs2.eq(current.rs2),
+            extension.x_cid.eq(current.immediate[:8]),
+            extension.x_total.eq(view.total),
+            extension.x_advance.eq(view.advance),
+            extension.x_fire.eq(view.fire),
+            extension.x_granted.eq(view.granted),
+            extension.x_refused.eq(view.refused),
+            view.wait.eq(extension.x_wait),
+            view.interruptible.eq(extension.x_interruptible),
+            view.fault.eq(extension.x_fault),
+            view.cause.eq(extension.x_cause),
+            view.fault_result.eq(extension.x_fault_result),
+            view.result.eq(extension.x_result),
+            view.mask_addresses.eq(extension.x_mask_addresses),
+            view.request.eq(extension.x_request),
+            view.we.eq(extension.x_we),
+            view.address.eq(extension.x_address),
+            view.wdata.eq(extension.x_wdata),
+            extension.m_ready.eq(memory.ready),
+            extension.m_empty.eq(memory.empty),
+            extension.m_commit.eq(memory.commit),
+            extension.m_result.eq(memory.current.result),
+            extension.m_size.eq(memory.current.funct3),
+            extension.response.eq(dbus.rvalid),
+            extension.response_error.eq(dbus.err),
+            extension.response_data.eq(dbus.rdata),
+            memory.security_fault.eq(extension.m_fault),
+            memory.security_cause.eq(extension.m_cause),
+            extension.machine.eq(csr.machine),
+            extension.trap.eq(memory.trap & ~memory.current.interrupt),
+            extension.trap_cause.eq(memory.trap_cause),
+            extension.registers.number.eq(memory.current.csr_number),
+            extension.registers.write.eq(csr.m_write),
+            extension.registers.wdata.eq(csr.m_wdata),
+            csr.extension_rdata.eq(extension.rdata),
+        ]

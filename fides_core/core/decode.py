@@ -1,0 +1,159 @@
+"""Decode: registers, forwarding, hazards, and everything about an instruction that is known before it executes."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..config import CoreConfig
+from ..isa.causes import ExceptionCause
+from .control import ExecuteRequest, Result, SecurityOp
+from .csr import CSRLegality
+from .decoder import Decoder
+from .pmp import PMPChecker, PMPEntry
+
+__all__ = ["DecodeStage", "Forward"]
+
+
+class Forward(data.Struct):
+    """A result on its way to the registers. ``write``: there is one, for register ``rd``; ``ready``: ``value`` is it."""
+
+    write: 1
+    rd: 5
+    ready: 1
+    value: 64
+
+
+class DecodeStage(wiring.Component):
+    """Decode stage.
+
+    ``d_*``: the instruction from fetch. ``x_request``/``x_valid``/``x_ready``: its successor; ``x_valid`` is high in the
+    cycle in which the instruction moves on. ``x_forward``, ``m_forward``,
+    ``w_forward``: results of older instructions; writeback's is also written to the registers. ``hold``: nothing may
+    move on because an instruction ahead changes what decode depends on. Interrupts replace the instruction that moves
+    on, so they are precise.
+    """
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        super().__init__(
+            {
+                "d_valid": In(1),
+                "d_ready": Out(1),
+                "d_insn": In(32),
+                "d_err": In(1),
+                "d_pc": In(32),
+                "d_pc_high": In(32),
+                "x_valid": Out(1),
+                "x_ready": In(1),
+                "x_request": Out(ExecuteRequest),
+                "x_forward": In(Forward),
+                "m_forward": In(Forward),
+                "w_forward": In(Forward),
+                "hold": In(1),
+                "machine": In(1),
+                "counters": In(3),
+                "timeout_wait": In(1),
+                "interrupt": In(1),
+                "interrupt_cause": In(5),
+                "pmp": In(data.ArrayLayout(PMPEntry, config.pmp_entries)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.decoder = decoder = Decoder(self._config)
+        m.submodules.csr_legality = legality = CSRLegality(self._config)
+        m.submodules.pmp = pmp = PMPChecker(self._config.pmp_entries)
+        # Written in place, so that an asynchronous read becomes distributed memory.
+        m.submodules.registers = registers = Memory(
+            shape=64, depth=32, init=[], attrs={"ram_style": "distributed"}
+        )
+        write = registers.write_port()
+        m.d.comb += [
+            decoder.insn.eq(self.d_insn),
+            write.addr.eq(self.w_forward.rd),
+            write.data.eq(self.w_forward.value),
+            write.en.eq(self.w_forward.write),
+        ]
+
+        # Operands: the youngest older result wins.
+        waiting = Signal()
+        for name, number, reads in (
+            ("rs1", decoder.rs1, decoder.reads_rs1),
+            ("rs2", decoder.rs2, decoder.reads_rs2),
+        ):
+            read = registers.read_port(domain="comb")
+            operand = self.x_request[name]
+            m.d.comb += [read.addr.eq(number), operand.eq(read.data)]
+            not_ready = 0
+            for source in (self.w_forward, self.m_forward, self.x_forward):
+                match = Signal()
+                m.d.comb += match.eq(source.write & (source.rd == number))
+                with m.If(match):
+                    m.d.comb += operand.eq(source.value)
+                not_ready = Mux(match, ~source.ready, not_ready)
+            with m.If(reads & not_ready):
+                m.d.comb += waiting.eq(1)
+
+        # Exceptions known here, in the order of their priority.
+        m.d.comb += [
+            legality.number.eq(self.d_insn[20:32]),
+            legality.write.eq(decoder.csr_write),
+            legality.machine.eq(self.machine),
+            legality.counters.eq(self.counters),
+            pmp.entries.eq(self.pmp),
+            pmp.address.eq(self.d_pc),
+            pmp.execute.eq(1),
+            pmp.user.eq(~self.machine),
+        ]
+        request = self.x_request
+        legal = Signal()
+        m.d.comb += legal.eq(
+            decoder.legal
+            & (~decoder.control.csr | legality.legal)
+            & ~(decoder.control.mret & ~self.machine)
+            & ~(decoder.control.wfi & ~self.machine & self.timeout_wait)
+        )
+        fetch_fault = self.d_err | request.far | pmp.fault
+        m.d.comb += [
+            request.pc.eq(self.d_pc),
+            request.far.eq(self.d_pc_high != 0),
+            request.immediate.eq(decoder.immediate),
+            request.rd.eq(decoder.rd),
+            request.control.eq(decoder.control),
+        ]
+        exception = request.exception
+        with m.If(fetch_fault):
+            m.d.comb += [exception.eq(1), request.cause.eq(ExceptionCause.INSTRUCTION_ACCESS_FAULT)]
+        with m.Elif(~legal):
+            # The immediate carries the word to mtval.
+            m.d.comb += [
+                exception.eq(1),
+                request.cause.eq(ExceptionCause.ILLEGAL_INSTRUCTION),
+                request.immediate.eq(self.d_insn),
+            ]
+        with m.Elif(decoder.ecall):
+            m.d.comb += [
+                exception.eq(1),
+                request.cause.eq(Mux(self.machine, ExceptionCause.ECALL_FROM_M, ExceptionCause.ECALL_FROM_U)),
+            ]
+        with m.Elif(decoder.ebreak):
+            m.d.comb += [exception.eq(1), request.cause.eq(ExceptionCause.BREAKPOINT)]
+        with m.If(self.interrupt):
+            m.d.comb += [request.interrupt.eq(1), request.cause.eq(self.interrupt_cause)]
+        with m.If(exception | self.interrupt):
+            # Nothing of the instruction takes effect.
+            control = request.control
+            m.d.comb += [
+                getattr(control, field).eq(0)
+                for field in ("branch", "jump", "load", "store", "multiply", "divide", "csr", "fence_i", "mret", "wfi",
+                              "write")
+            ]  # fmt: skip
+            m.d.comb += [control.result.eq(Result.ALU), control.security.eq(SecurityOp.NONE)]
+
+        m.d.comb += [
+            self.x_valid.eq(self.d_valid & ~waiting & ~self.hold & self.x_ready),
+            self.d_ready.eq(self.x_valid),
+        ]
+        return m

@@ -1,0 +1,247 @@
+"""Instruction decoder: combinational, made from the table in ``fides_core.isa``.
+
+Control signals are taken from the fields the manual gives a meaning (opcode, funct3, funct7); what is a legal
+instruction at all comes from the table's masks and matches.
+"""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import CoreConfig
+from ..isa.instructions import BY_NAME, instructions
+from .control import Control, Result, SecurityOp
+
+__all__ = ["Decoder"]
+
+_OPCODE = 0x7F
+
+
+def _major(name):
+    """Bits [6:2] of an instruction's opcode."""
+    return BY_NAME[name].match >> 2 & 0x1F
+
+
+def _pattern(row, high=31, low=7):
+    """The row's bits [high:low] as an Amaranth pattern."""
+    return "".join(
+        str(row.match >> bit & 1) if row.mask >> bit & 1 else "-" for bit in range(high, low - 1, -1)
+    )
+
+
+class Decoder(wiring.Component):
+    """``insn`` (32 bits) to ``control``, register numbers, and the 32-bit signed ``immediate``.
+
+    For CSR instructions the immediate holds the CSR number in [16:5] and the 5-bit source field in [4:0].
+    ``legal`` does not judge CSR accesses and privileges; ``ecall``, ``ebreak``, ``mret`` and ``wfi`` say which of them
+    it is. Instructions that the security units need ra or sp for read them through rs1 and rs2 (contract, section 5).
+    """
+
+    insn: In(32)
+    control: Out(Control)
+    legal: Out(1)
+    rs1: Out(5)
+    rs2: Out(5)
+    rd: Out(5)
+    immediate: Out(signed(32))
+    reads_rs1: Out(1)
+    reads_rs2: Out(1)
+    csr_write: Out(1)
+    ecall: Out(1)
+    ebreak: Out(1)
+
+    def __init__(self, config: CoreConfig):
+        self._xfides = config.xfides
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        insn = self.insn
+        control = self.control
+        funct3, funct7 = insn[12:15], insn[25:32]
+        rs1_field, rs2_field, rd_field = insn[15:20], insn[20:25], insn[7:12]
+
+        i_imm = insn[20:32].as_signed()
+        s_imm = Cat(insn[7:12], insn[25:32]).as_signed()
+        b_imm = Cat(0, insn[8:12], insn[25:31], insn[7], insn[31]).as_signed()
+        u_imm = Cat(Const(0, 12), insn[12:32]).as_signed()
+        j_imm = Cat(0, insn[21:31], insn[20], insn[12:20], insn[31]).as_signed()
+        csr_imm = Cat(insn[15:32])
+
+        m.d.comb += [
+            self.rs1.eq(rs1_field),
+            self.rs2.eq(rs2_field),
+            self.rd.eq(rd_field),
+            control.funct3.eq(funct3),
+            self.immediate.eq(i_imm),
+        ]
+        writes = Signal()
+        m.d.comb += control.write.eq(writes & (rd_field != 0))
+
+        rows = instructions(xfides=self._xfides is not None)
+        by_major = {}
+        for row in rows:
+            by_major.setdefault(row.match >> 2 & 0x1F, []).append(row)
+        known = Signal()
+        with m.Switch(insn[2:7]):
+            for major, group in by_major.items():
+                with m.Case(major):
+                    m.d.comb += known.eq(insn[7:].matches(*{_pattern(row) for row in group}))
+        m.d.comb += self.legal.eq(known & (insn[:2] == 3))
+
+        shift = funct3[:2] == 1
+        with m.Switch(insn[2:7]):
+            with m.Case(_major("lui"), _major("auipc")):
+                # lui adds to x0.
+                pc = insn[5] == 0
+                m.d.comb += [
+                    self.immediate.eq(u_imm),
+                    self.rs1.eq(0),
+                    control.result.eq(Result.ADDRESS),
+                    control.base_pc.eq(pc),
+                    writes.eq(1),
+                ]
+            with m.Case(_major("jal")):
+                m.d.comb += [
+                    self.immediate.eq(j_imm),
+                    control.base_pc.eq(1),
+                    control.jump.eq(1),
+                    control.result.eq(Result.LINK),
+                    writes.eq(1),
+                ]
+            with m.Case(_major("jalr")):
+                m.d.comb += [
+                    control.jump.eq(1),
+                    control.result.eq(Result.LINK),
+                    self.reads_rs1.eq(1),
+                    writes.eq(1),
+                ]
+                if self._xfides and self._xfides.compartments:
+                    with m.If((rd_field == 0) & (rs1_field == 1) & (i_imm == 0)):
+                        m.d.comb += [
+                            control.security.eq(SecurityOp.RETURN),
+                            self.rs2.eq(2),
+                            self.reads_rs2.eq(1),
+                        ]
+            with m.Case(_major("beq")):
+                m.d.comb += [
+                    self.immediate.eq(b_imm),
+                    control.base_pc.eq(1),
+                    control.branch.eq(1),
+                    control.subtract.eq(1),
+                    control.unsigned.eq(funct3[1]),
+                    self.reads_rs1.eq(1),
+                    self.reads_rs2.eq(1),
+                ]
+            with m.Case(_major("lb")):
+                m.d.comb += [
+                    control.load.eq(1),
+                    control.result.eq(Result.ADDRESS),
+                    self.reads_rs1.eq(1),
+                    writes.eq(1),
+                ]
+            with m.Case(_major("sb")):
+                m.d.comb += [
+                    self.immediate.eq(s_imm),
+                    control.store.eq(1),
+                    control.result.eq(Result.ADDRESS),
+                    self.reads_rs1.eq(1),
+                    self.reads_rs2.eq(1),
+                ]
+            with m.Case(_major("addi"), _major("addiw")):
+                m.d.comb += [
+                    control.b_immediate.eq(1),
+                    control.word.eq(insn[3]),
+                    control.subtract.eq((funct3 == 2) | (funct3 == 3)),
+                    control.unsigned.eq(funct3[0]),
+                    control.arithmetic.eq(insn[30] & shift),
+                    self.reads_rs1.eq(1),
+                    writes.eq(1),
+                ]
+            with m.Case(_major("add"), _major("addw")):
+                m.d.comb += [
+                    control.word.eq(insn[3]),
+                    control.subtract.eq(insn[30] | (funct3 == 2) | (funct3 == 3)),
+                    control.unsigned.eq(funct3[0]),
+                    control.arithmetic.eq(insn[30]),
+                    control.multiply.eq(insn[25] & ~funct3[2]),
+                    control.divide.eq(insn[25] & funct3[2]),
+                    control.result.eq(Mux(insn[25], Result.SPECIAL, Result.ALU)),
+                    self.reads_rs1.eq(1),
+                    self.reads_rs2.eq(1),
+                    writes.eq(1),
+                ]
+            with m.Case(_major("fence")):
+                m.d.comb += control.fence_i.eq(funct3[0])
+            with m.Case(_major("ecall")):
+                is_csr = funct3 != 0
+                m.d.comb += [
+                    self.immediate.eq(csr_imm),
+                    control.csr.eq(is_csr),
+                    control.mret.eq(~is_csr & (insn[28:30] == 3)),
+                    control.wfi.eq(~is_csr & (insn[28:30] == 1)),
+                    self.ecall.eq(~is_csr & (insn[28] == 0) & ~insn[20]),
+                    self.ebreak.eq(~is_csr & (insn[28] == 0) & insn[20]),
+                    self.csr_write.eq((funct3[:2] == 1) | (rs1_field != 0)),
+                    self.reads_rs1.eq(is_csr & ~funct3[2]),
+                    writes.eq(is_csr),
+                ]
+            if self._xfides:
+                self._custom(m, writes)
+        return m
+
+    def _custom(self, m, writes):
+        insn, control = self.insn, self.control
+        funct3 = insn[12:15]
+        kind, reserved = insn[30:32], insn[28:30]
+        with m.Case(_major("checkcap")):
+            with m.If(~funct3[0]):  # checkcap
+                with m.If((kind == 3) | (reserved != 0)):
+                    m.d.comb += self.legal.eq(0)
+                if self._xfides.compartments:
+                    m.d.comb += [
+                        control.security.eq(Cat(kind + 1, Const(0, 2))),
+                        self.rs1.eq(1),
+                        self.rs2.eq(2),
+                        self.reads_rs1.eq(1),
+                        self.reads_rs2.eq(1),
+                    ]
+            if self._xfides.compartments:
+                with m.Else():
+                    m.d.comb += [
+                        control.security.eq(Mux(funct3[1], SecurityOp.DISARM, SecurityOp.ARM)),
+                        self.rs2.eq(2),
+                        self.reads_rs1.eq(1),
+                        self.reads_rs2.eq(1),
+                    ]
+        with m.Case(_major("ptradd")):
+            m.d.comb += [
+                self.reads_rs1.eq(1),
+                control.result.eq(Result.SPECIAL),
+            ]
+            with m.Switch(funct3[:3]):
+                with m.Case(2):
+                    m.d.comb += [
+                        control.funct3.eq(insn[25:28]),
+                        control.security.eq(Mux(insn[31], SecurityOp.PTRADD, SecurityOp.VAL)),
+                        self.reads_rs2.eq(1),
+                        writes.eq(1),
+                    ]
+                with m.Case(3):
+                    m.d.comb += [
+                        control.funct3.eq(insn[7:10]),
+                        control.security.eq(SecurityOp.VAL),
+                        control.b_immediate.eq(1),
+                    ]
+                with m.Case(4):
+                    m.d.comb += [
+                        control.security.eq(SecurityOp.MINT),
+                        self.reads_rs2.eq(1),
+                        writes.eq(1),
+                    ]
+                with m.Case(5):
+                    m.d.comb += [
+                        control.security.eq(SecurityOp.REVOKE),
+                        # The immediate of this encoding is 0: the address is rs1 as it is.
+                        control.b_immediate.eq(1),
+                    ]

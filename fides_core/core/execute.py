@@ -1,0 +1,304 @@
+"""Execute: arithmetic, branches, addresses and data requests; the place where the security units judge."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import CoreConfig
+from ..isa.causes import ExceptionCause
+from .alu import ALU
+from .bus import DataBus
+from .control import ExecuteRequest, MemoryRequest, Result, SecurityOp
+from .decode import Forward
+from .divider import Divider
+from .load_store import StoreLanes
+from .pmp import PMPChecker, PMPEntry
+
+__all__ = ["ExecuteStage", "SecurityView"]
+
+
+class SecurityView(wiring.Signature):
+    """What execute and the security extension tell each other; see ``security/extension.py``. The outputs here are
+    the extension's inputs."""
+
+    def __init__(self):
+        super().__init__(
+            {
+                "judge": Out(1),
+                "total": Out(64),
+                "advance": Out(1),
+                "fire": Out(1),
+                "granted": Out(1),
+                "refused": Out(1),
+                "wait": In(1),
+                "interruptible": In(1),
+                "fault": In(1),
+                "cause": In(5),
+                "fault_result": In(1),
+                "result": In(64),
+                "mask_addresses": In(1),
+                "request": In(1),
+                "we": In(1),
+                "address": In(32),
+                "wdata": In(64),
+            }
+        )
+
+
+class ExecuteStage(wiring.Component):
+    """Execute stage.
+
+    ``d_valid``/``d_request``: the instruction that decode sends; it is here from the next cycle on. ``ready``: decode
+    may send one. ``valid``/``current``: what is here. ``m_valid``/``m_request``: the instruction moves to the memory
+    stage, whose payload is loaded whenever ``m_ready`` is high. ``kill``: the instruction before it has trapped, it
+    must not move nor have any effect. ``flush``: fetch starts anew elsewhere; what decode sends is not taken.
+
+    ``redirect`` and ``redirect_target`` (64 bits): a jump or branch is taken, or fence.i starts fetch anew.
+    ``link``: address of the next instruction.
+    """
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        ports = {
+            "bus": Out(DataBus),
+            "d_valid": In(1),
+            "d_request": In(ExecuteRequest),
+            "ready": Out(1),
+            "valid": Out(1),
+            "current": Out(ExecuteRequest),
+            "forward": Out(Forward),
+            "m_valid": Out(1),
+            "m_request": Out(MemoryRequest),
+            "m_ready": In(1),
+            "m_empty": In(1),
+            "kill": In(1),
+            "flush": In(1),
+            "link": In(32),
+            "pc_high": In(32),
+            "redirect": Out(1),
+            "redirect_target": Out(64),
+            "wake": In(1),
+            "interrupt": In(1),
+            "interrupt_cause": In(5),
+            "data_user": In(1),
+            "pmp": In(data.ArrayLayout(PMPEntry, config.pmp_entries)),
+        }
+        if config.xfides:
+            ports["security"] = Out(SecurityView())
+        super().__init__(ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        xfides = self._config.xfides is not None
+        x, bus = self.current, self.bus
+        control = x.control
+        valid = self.valid
+
+        m.submodules.alu = alu = ALU()
+        m.submodules.divider = divider = Divider()
+        m.submodules.store_lanes = lanes = StoreLanes()
+        m.submodules.pmp = pmp = PMPChecker(self._config.pmp_entries)
+
+        immediate = Cat(x.immediate, x.immediate[31].replicate(32))
+        m.d.comb += [
+            alu.a.eq(x.rs1),
+            alu.b.eq(Mux(control.b_immediate, immediate, x.rs2)),
+            alu.funct3.eq(control.funct3),
+            alu.subtract.eq(control.subtract),
+            alu.arithmetic.eq(control.arithmetic),
+            alu.unsigned.eq(control.unsigned),
+            alu.word.eq(control.word),
+        ]
+        address = Signal(64)
+        m.d.comb += address.eq(Mux(control.base_pc, Cat(x.pc, Const(0, 32)), x.rs1) + immediate)
+
+        # Jumps and branches.
+        taken, misaligned_target = Signal(), Signal()
+        condition = Mux(control.funct3[2], alu.less, alu.equal) ^ control.funct3[0]
+        m.d.comb += [
+            taken.eq(control.jump | (control.branch & condition)),
+            misaligned_target.eq(taken & address[1]),
+            self.redirect_target.eq(Mux(control.fence_i, self.link, Cat(Const(0, 1), address[1:]))),
+        ]
+
+        # Data requests.
+        data_access = control.load | control.store
+        data_address = Signal(64)
+        masked = self.security.mask_addresses if xfides else Const(0)
+        m.d.comb += [
+            data_address.eq(Cat(address[:32], address[32:] & ~masked.replicate(32))),
+            lanes.size.eq(control.funct3[:2]),
+            lanes.offset.eq(address[:3]),
+            lanes.data.eq(x.rs2),
+        ]
+        misaligned = data_access & lanes.misaligned
+        table_request = self.security.request if xfides else Const(0)
+        wanted, refused = Signal(), Signal()
+        m.d.comb += [
+            bus.addr.eq(address[:32]),
+            bus.we.eq(control.store),
+            bus.be.eq(lanes.be),
+            bus.wdata.eq(lanes.word),
+            pmp.entries.eq(self.pmp),
+            pmp.address.eq(bus.addr),
+            pmp.doubleword.eq(control.funct3[:2] == 3),
+            pmp.read.eq(~bus.we),
+            pmp.write.eq(bus.we),
+            pmp.user.eq(self.data_user),
+            refused.eq(pmp.fault | (data_access & (data_address[32:] != 0))),
+        ]
+        if xfides:
+            with m.If(table_request):
+                m.d.comb += [
+                    bus.addr.eq(self.security.address),
+                    bus.we.eq(self.security.we),
+                    bus.be.eq(0xFF),
+                    bus.wdata.eq(self.security.wdata),
+                    pmp.doubleword.eq(1),
+                    pmp.user.eq(0),
+                ]
+
+        # Exceptions, in the order of their priority.
+        exception, cause = Signal(), Signal(5)
+        value = Signal(64)  # mtval
+        interrupt = Signal()
+        early = x.interrupt | (x.exception & (x.cause == ExceptionCause.INSTRUCTION_ACCESS_FAULT))
+        security_fault = self.security.fault & ~early if xfides else Const(0)
+        m.d.comb += [cause.eq(x.cause), interrupt.eq(x.interrupt)]
+        with m.If(x.interrupt):
+            m.d.comb += value.eq(0)
+        with m.Elif(security_fault):
+            if xfides:
+                m.d.comb += [
+                    exception.eq(1),
+                    cause.eq(self.security.cause),
+                    value.eq(Mux(self.security.fault_result, self.security.result, x.pc)),
+                ]
+        with m.Elif(x.exception):
+            m.d.comb += exception.eq(1)
+            with m.Switch(x.cause):
+                with m.Case(ExceptionCause.ILLEGAL_INSTRUCTION):
+                    m.d.comb += value.eq(x.immediate)
+                with m.Case(ExceptionCause.INSTRUCTION_ACCESS_FAULT):
+                    m.d.comb += value.eq(Cat(x.pc, self.pc_high))
+                with m.Case(ExceptionCause.BREAKPOINT):
+                    m.d.comb += value.eq(x.pc)
+        with m.Elif(misaligned_target):
+            m.d.comb += [
+                exception.eq(1),
+                cause.eq(ExceptionCause.INSTRUCTION_MISALIGNED),
+                value.eq(Cat(Const(0, 1), address[1:])),
+            ]
+        with m.Elif(misaligned):
+            m.d.comb += [
+                exception.eq(1),
+                cause.eq(Mux(control.store, ExceptionCause.STORE_MISALIGNED, ExceptionCause.LOAD_MISALIGNED)),
+                value.eq(data_address),
+            ]
+        with m.Elif(data_access & refused):
+            m.d.comb += [
+                exception.eq(1),
+                cause.eq(Mux(control.store, ExceptionCause.STORE_ACCESS_FAULT, ExceptionCause.LOAD_ACCESS_FAULT)),
+                value.eq(data_address),
+            ]
+
+        # Flow. Whether the instruction must wait never depends on the verdicts above.
+        wait = Signal()
+        late_interrupt = Signal()
+        m.d.comb += [
+            divider.x_request.eq(valid & control.divide),
+            divider.x_a.eq(x.rs1),
+            divider.x_b.eq(x.rs2),
+            divider.x_funct3.eq(control.funct3),
+            divider.x_word.eq(control.word),
+            wait.eq(
+                (control.divide & ~divider.x_done)
+                | (control.wfi & ~self.wake)
+                | (control.fence_i & ~self.m_empty)
+                | (data_access & ~bus.gnt)
+            ),
+        ]
+        if xfides:
+            security = self.security
+            with m.If(security.wait):
+                m.d.comb += wait.eq(1)
+            # Decided by the operation alone: a val that needs no access waits for the bus all the same.
+            with m.If((control.security == SecurityOp.VAL) & ~bus.gnt):
+                m.d.comb += wait.eq(1)
+            with m.If(security.interruptible & self.interrupt):
+                m.d.comb += [
+                    wait.eq(0),
+                    late_interrupt.eq(1),
+                    interrupt.eq(1),
+                    cause.eq(self.interrupt_cause),
+                    exception.eq(0),
+                    value.eq(0),
+                ]
+        advance = Signal()
+        fire = Signal()
+        m.d.comb += [
+            advance.eq(valid & ~wait & self.m_ready),
+            fire.eq(advance & ~self.kill),
+            divider.x_take.eq(advance),
+            self.m_valid.eq(fire),
+            self.ready.eq(~valid | advance),
+            wanted.eq(data_access & ~exception & advance),
+            bus.req.eq((wanted | (table_request & ~refused & valid & self.m_ready)) & ~self.kill),
+            self.redirect.eq(advance & (taken | control.fence_i)),
+        ]
+        with m.If(self.ready | self.kill | self.flush):
+            m.d.sync += valid.eq(self.d_valid & ~self.redirect & ~self.kill & ~self.flush)
+        with m.If(self.ready):
+            m.d.sync += x.eq(self.d_request)
+
+        # Results.
+        result = Signal(64)
+        with m.Switch(control.result):
+            with m.Case(Result.ALU):
+                m.d.comb += result.eq(alu.result)
+            with m.Case(Result.ADDRESS):
+                m.d.comb += result.eq(data_address)
+            with m.Case(Result.LINK):
+                m.d.comb += result.eq(self.link)
+            with m.Case(Result.SPECIAL):
+                m.d.comb += result.eq(divider.x_result)
+                if xfides:
+                    with m.If(~control.divide):
+                        m.d.comb += result.eq(self.security.result)
+        request = self.m_request
+        m.d.comb += [
+            request.pc.eq(x.pc),
+            request.far.eq(x.far),
+            request.result.eq(Mux(exception | interrupt, value, result)),
+            request.rd.eq(x.rd),
+            request.write.eq(control.write),
+            request.load.eq(control.load),
+            request.store.eq(bus.we),
+            request.access.eq(bus.req),
+            request.funct3.eq(control.funct3),
+            request.multiply.eq(control.multiply),
+            request.csr.eq(control.csr),
+            request.csr_number.eq(x.immediate[5:17]),
+            request.mret.eq(control.mret),
+            request.exception.eq(exception),
+            request.interrupt.eq(interrupt),
+            request.cause.eq(cause),
+            self.forward.write.eq(valid & control.write),
+            self.forward.rd.eq(x.rd),
+            self.forward.ready.eq(~(control.load | control.multiply | control.csr)),
+            self.forward.value.eq(result),
+        ]
+        with m.If(control.csr):
+            m.d.comb += request.result.eq(
+                Mux(control.funct3[2], x.immediate[:5], x.rs1)
+            )
+        if xfides:
+            m.d.comb += [
+                security.judge.eq(valid & ~early),
+                security.total.eq(alu.total),
+                security.advance.eq(advance),
+                security.fire.eq(fire),
+                security.granted.eq(bus.gnt & self.m_ready & ~self.kill & ~refused),
+                security.refused.eq(refused),
+            ]
+        return m

@@ -1,0 +1,124 @@
+"""Memory: data responses, CSR accesses, and the one place where traps are taken."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import CoreConfig
+from ..isa.causes import ExceptionCause
+from .control import MemoryRequest
+from .csr import CSRAccess
+from .decode import Forward
+from .load_store import LoadLanes
+
+__all__ = ["MemoryStage", "WritebackRequest"]
+
+
+class WritebackRequest(data.Struct):
+    """Memory to writeback. ``multiply``: the result comes from the multiplier instead."""
+
+    write: 1
+    rd: 5
+    multiply: 1
+    result: 64
+
+
+class MemoryStage(wiring.Component):
+    """Memory stage.
+
+    ``x_valid``/``x_request``: what execute sends; it is here from the next cycle on. ``ready``: it may send something.
+    ``trap``: the instruction here traps in this cycle (everything younger must be dropped); the core goes on at the
+    handler one cycle later, as after ``mret``. ``commit``: the instruction here completes without an exception.
+    ``security_fault`` with ``security_cause``: the extension's verdict in this stage.
+    """
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        super().__init__(
+            {
+                "x_valid": In(1),
+                "x_request": In(MemoryRequest),
+                "ready": Out(1),
+                "empty": Out(1),
+                "valid": Out(1),
+                "current": Out(MemoryRequest),
+                "forward": Out(Forward),
+                "response": In(1),
+                "response_error": In(1),
+                "response_data": In(64),
+                "security_fault": In(1),
+                "security_cause": In(5),
+                "pc_high": In(32),
+                "csr_access": Out(CSRAccess),
+                "csr_rdata": In(64),
+                "commit": Out(1),
+                "mret": Out(1),
+                "trap": Out(1),
+                "trap_pc": Out(64),
+                "trap_cause": Out(5),
+                "trap_value": Out(64),
+                "w_request": Out(WritebackRequest),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        current = self.current
+        m.submodules.lanes = lanes = LoadLanes()
+
+        done = Signal()
+        bus_error = Signal()
+        m.d.comb += [
+            done.eq(~current.access | self.response),
+            bus_error.eq(current.access & self.response & self.response_error),
+            self.empty.eq(~self.valid),
+            self.ready.eq(~self.valid | done),
+        ]
+        with m.If(self.ready):
+            m.d.sync += [self.valid.eq(self.x_valid), current.eq(self.x_request)]
+
+        trapping = current.exception | current.interrupt | bus_error | self.security_fault
+        m.d.comb += [
+            self.trap.eq(self.valid & done & trapping),
+            self.commit.eq(self.valid & done & ~trapping),
+            self.trap_pc.eq(Cat(current.pc, Mux(current.far, self.pc_high, 0))),
+            self.trap_cause.eq(current.cause),
+            self.trap_value.eq(current.result),
+        ]
+        with m.If(bus_error):
+            m.d.comb += self.trap_cause.eq(
+                Mux(current.store, ExceptionCause.STORE_ACCESS_FAULT, ExceptionCause.LOAD_ACCESS_FAULT)
+            )
+        with m.Elif(self.security_fault):
+            m.d.comb += self.trap_cause.eq(self.security_cause)
+            with m.If(self.security_cause == ExceptionCause.CONTROL_FLOW):
+                m.d.comb += self.trap_value.eq(current.pc)
+
+        m.d.comb += [
+            lanes.funct3.eq(current.funct3),
+            lanes.offset.eq(current.result[:3]),
+            lanes.word.eq(self.response_data),
+            self.mret.eq(self.commit & current.mret),
+        ]
+        # funct3[1:0] is the kind of access; the operand of an access that does not write is x0 or 0.
+        with m.If(current.csr):
+            m.d.comb += self.csr_access.eq(current.funct3[:2])
+
+        result = Signal(64)
+        with m.If(current.load):
+            m.d.comb += result.eq(lanes.data)
+        with m.Elif(current.csr):
+            m.d.comb += result.eq(self.csr_rdata)
+        with m.Else():
+            m.d.comb += result.eq(current.result)
+        m.d.comb += [
+            self.forward.write.eq(self.valid & current.write),
+            self.forward.rd.eq(current.rd),
+            self.forward.ready.eq(done & ~current.multiply),
+            self.forward.value.eq(result),
+            self.w_request.write.eq(self.commit & current.write),
+            self.w_request.rd.eq(current.rd),
+            self.w_request.multiply.eq(current.multiply),
+            self.w_request.result.eq(result),
+        ]
+        return m

@@ -1,0 +1,318 @@
+"""Xfides as the core sees it: one port per stage, behind it the three units and the registers they share."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import XfidesConfig
+from ..core.control import SecurityOp
+from ..isa.causes import ControlFlowFault, ExceptionCause
+from ..isa.csrs import Comctl, XfidesCSR
+from .capability_check import CapabilityCheck
+from .fat_pointer import FatPointer
+from .registers import RegisterPort
+from .shadow_stack import ShadowStack
+
+__all__ = ["SecurityExtension"]
+
+
+class SecurityExtension(wiring.Component):
+    """The extension.
+
+    Execute: the instruction there is described by ``x_op``, ``x_pc``, its operands, ``x_cid`` (low immediate bits) and
+    ``x_total`` (sum of the operands); ``x_judge`` says that it is valid and neither an interrupt nor an instruction
+    access fault takes its place. ``x_wait``: it must stay. ``x_fault``: it leaves with exception ``x_cause`` (the
+    contract's faults come before any other but the two above); ``x_fault_result`` tells whether mtval is ``x_result``
+    or pc. ``x_interruptible``: it waits in a state in which an interrupt may take its place. ``x_advance``: it moves to
+    the memory stage unless the instruction there traps; ``x_fire``: it does move. ``x_mask_addresses``: loads and
+    stores use the low 32 bits of their address.
+
+    ``x_request`` and what belongs to it: an access to the metadata table, instead of a data access. ``m_*``: memory
+    stage; ``m_ready`` it takes a new instruction, ``m_empty`` it holds none, ``m_commit`` the instruction there
+    completes without an exception. ``trap`` with ``trap_cause`` records the reason in comcause.
+    """
+
+    x_op: In(SecurityOp)
+    x_judge: In(1)
+    x_pc: In(32)
+    x_rs1: In(64)
+    x_rs2: In(64)
+    x_cid: In(8)
+    x_total: In(64)
+    x_advance: In(1)
+    x_fire: In(1)
+    x_wait: Out(1)
+    x_interruptible: Out(1)
+    x_fault: Out(1)
+    x_cause: Out(5)
+    x_fault_result: Out(1)
+    x_result: Out(64)
+    x_mask_addresses: Out(1)
+    x_request: Out(1)
+    x_we: Out(1)
+    x_address: Out(32)
+    x_wdata: Out(64)
+    x_granted: In(1)
+    x_refused: In(1)
+    m_ready: In(1)
+    m_empty: In(1)
+    m_commit: In(1)
+    m_result: In(64)
+    m_size: In(3)
+    response: In(1)
+    response_error: In(1)
+    response_data: In(64)
+    m_fault: Out(1)
+    m_cause: Out(5)
+    machine: In(1)
+    trap: In(1)
+    trap_cause: In(5)
+    registers: In(RegisterPort)
+    rdata: Out(64)
+
+    def __init__(self, config: XfidesConfig):
+        self._config = config
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        registers = self.registers
+
+        compartments_on, pointers_on, locked = Signal(), Signal(), Signal()
+        cause = Signal(3)
+        x_reason, m_reason, recorded = Signal(3), Signal(3), Signal(3)
+        user = ~self.machine
+
+        # Reason of an exception raised in execute, held while it passes the memory stage.
+        with m.If(self.m_ready):
+            m.d.sync += recorded.eq(x_reason)
+        with m.If(
+            self.trap
+            & ((self.trap_cause == ExceptionCause.CONTROL_FLOW) | (self.trap_cause == ExceptionCause.MEMORY))
+        ):
+            m.d.sync += cause.eq(Mux(self.m_fault, m_reason, recorded))
+
+        rdata = []
+        own = Signal(64)
+        rdata.append(own)
+        entries = config.shadow_stack_entries if config.compartments else 0
+        numbers = max(config.compartments, entries)
+        log2 = (config.compartments - 1).bit_length() if config.compartments else 0
+        number, item = Signal(max(1, (numbers - 1).bit_length())), Signal(4)
+        with m.Switch(registers.number):
+            with m.Case(XfidesCSR.COMCTL):
+                m.d.comb += own.eq(
+                    Cat(compartments_on, pointers_on, Const(0, 5), locked, Const(log2, 8), Const(entries, 16))
+                )
+                with m.If(registers.write):
+                    if config.compartments:
+                        m.d.sync += compartments_on.eq(registers.wdata[Comctl.CEN])
+                    if config.fat_pointers:
+                        m.d.sync += pointers_on.eq(registers.wdata[Comctl.FEN])
+                    m.d.sync += locked.eq(locked | registers.wdata[Comctl.LOCK])
+            with m.Case(XfidesCSR.COMCAUSE):
+                m.d.comb += own.eq(cause)
+                with m.If(registers.write):
+                    m.d.sync += cause.eq(registers.wdata)
+            if config.compartments:
+                with m.Case(XfidesCSR.COMSEL):
+                    m.d.comb += own.eq(Cat(number, Const(0, 16 - len(number)), item))
+                    with m.If(registers.write):
+                        m.d.sync += [number.eq(registers.wdata), item.eq(registers.wdata[16:20])]
+
+        m.d.comb += [self.x_cause.eq(ExceptionCause.CONTROL_FLOW), self.m_cause.eq(ExceptionCause.CONTROL_FLOW)]
+
+        if config.compartments:
+            m.submodules.capability_check = check = CapabilityCheck(config)
+            m.submodules.shadow_stack = stack = ShadowStack(config)
+            for unit in (check, stack):
+                m.d.comb += [
+                    unit.registers.number.eq(registers.number),
+                    unit.registers.write.eq(registers.write),
+                    unit.registers.wdata.eq(registers.wdata),
+                    unit.window.number.eq(number),
+                    unit.window.item.eq(item),
+                    unit.window.locked.eq(locked),
+                    unit.window.write.eq(registers.write & (registers.number == XfidesCSR.COMDATA)),
+                ]
+                rdata.append(unit.rdata)
+            self._compartments(m, check, stack, compartments_on & user, x_reason, m_reason)
+
+        if config.fat_pointers:
+            m.submodules.fat_pointer = pointer = FatPointer()
+            blocked = Signal()
+            m_check = Signal()
+            m.d.comb += [
+                pointer.x_op.eq(self.x_op),
+                pointer.x_active.eq(self.x_judge & pointers_on & user),
+                pointer.x_rs1.eq(self.x_rs1),
+                pointer.x_rs2.eq(self.x_rs2),
+                pointer.x_total.eq(self.x_total),
+                pointer.x_block.eq(blocked),
+                pointer.x_fire.eq(self.x_fire),
+                pointer.m_empty.eq(self.m_empty),
+                pointer.x_granted.eq(self.x_granted),
+                pointer.x_refused.eq(self.x_refused),
+                pointer.m_check.eq(m_check),
+                pointer.m_pointer.eq(self.m_result),
+                pointer.m_size.eq(self.m_size),
+                pointer.response.eq(self.response),
+                pointer.response_error.eq(self.response_error),
+                pointer.response_data.eq(self.response_data),
+                pointer.machine.eq(self.machine),
+                pointer.locked.eq(locked),
+                pointer.registers.number.eq(registers.number),
+                pointer.registers.write.eq(registers.write),
+                pointer.registers.wdata.eq(registers.wdata),
+                self.x_result.eq(pointer.x_result),
+                self.x_request.eq(pointer.x_request),
+                self.x_we.eq(pointer.x_we),
+                self.x_address.eq(pointer.x_address),
+                self.x_wdata.eq(pointer.x_wdata),
+                self.x_mask_addresses.eq(pointers_on & user),
+            ]
+            rdata.append(pointer.rdata)
+            with m.If(self.m_ready):
+                m.d.sync += m_check.eq(self.x_request & self.x_granted & self.x_fire)
+            if config.compartments:
+                # A crossing in the memory stage may yet change where this instruction may stand.
+                m.d.comb += [
+                    blocked.eq(check.x_fault | check.m_crossing),
+                    stack.x_mark.eq(pointer.mark),
+                    pointer.restore.eq(check.restore),
+                    pointer.restore_mark.eq(stack.top.mark),
+                ]
+            with m.If(pointer.x_wait):
+                m.d.comb += self.x_wait.eq(1)
+            with m.If(pointer.x_fault):
+                m.d.comb += [
+                    self.x_fault.eq(1),
+                    self.x_cause.eq(pointer.x_cause),
+                    self.x_fault_result.eq(1),
+                    x_reason.eq(pointer.x_reason),
+                ]
+            with m.If(m_check):
+                m.d.comb += [
+                    self.m_fault.eq(pointer.m_fault & self.response & ~self.response_error),
+                    self.m_cause.eq(ExceptionCause.MEMORY),
+                    m_reason.eq(pointer.m_reason),
+                ]
+
+        else:
+            with m.If(self.x_op == SecurityOp.MINT):
+                m.d.comb += self.x_result.eq(self.x_rs1)
+            with m.Else():
+                m.d.comb += self.x_result.eq(Cat(self.x_total[:32], self.x_rs1[32:]))
+
+        value = rdata[0]
+        for other in rdata[1:]:
+            value = value | other
+        m.d.comb += self.rdata.eq(value)
+        return m
+
+    def _compartments(self, m, check, stack, enabled, x_reason, m_reason):
+        """Sections 5 to 7: capability check and shadow stack together."""
+        op = self.x_op
+        checked = Signal()
+        is_return, is_handler = op == SecurityOp.RETURN, op == SecurityOp.HANDLER_PAD
+        is_arm, is_disarm = op == SecurityOp.ARM, op == SecurityOp.DISARM
+        is_pad = (op == SecurityOp.ENTRY_PAD) | (op == SecurityOp.LOCAL_PAD)
+        m.d.comb += [
+            checked.eq(self.x_judge & enabled),
+            check.x_check.eq(checked),
+            check.x_pc.eq(self.x_pc),
+            check.x_pad.eq(is_pad),
+            check.x_local.eq(op == SecurityOp.LOCAL_PAD),
+            check.x_handler.eq(is_handler),
+            check.x_cid.eq(self.x_cid),
+            check.x_advance.eq(self.x_advance),
+            check.m_commit.eq(self.m_commit),
+            stack.machine.eq(self.machine),
+            stack.x_ra.eq(Mux(is_handler, self.x_pc, self.x_rs1)),
+            stack.x_sp.eq(self.x_rs2),
+            stack.x_context.eq(check.context),
+            stack.x_kind.eq(is_arm),
+            stack.x_write.eq(checked & (is_pad | is_arm)),
+        ]
+
+        # What the memory stage does when the instruction commits.
+        m_push, m_return, m_disarm, m_tail = Signal(), Signal(), Signal(), Signal()
+        call_matches = stack.present & stack.matches & ~stack.top.kind
+        with m.If(self.m_ready):
+            m.d.sync += [
+                m_push.eq(checked & is_arm & self.x_advance),
+                m_return.eq(checked & is_return & call_matches & self.x_advance),
+                m_disarm.eq(checked & is_disarm & self.x_advance),
+                m_tail.eq(call_matches),
+            ]
+
+        busy = Signal()  # the top is about to change, or just has
+        uses_stack = Signal()
+        m.d.comb += [
+            busy.eq(m_push | m_return | m_disarm | ~stack.top_ready),
+            uses_stack.eq(checked & (is_return | is_pad | is_handler | is_arm | is_disarm)),
+        ]
+        # A crossing in the memory stage decides about everything in execute.
+        with m.If(check.m_crossing | (uses_stack & busy)):
+            m.d.comb += self.x_wait.eq(1)
+
+        # What else stands against a crossing (contract notes: order of checks).
+        with m.If(stack.wide):
+            m.d.comb += check.x_obstacle.eq(ControlFlowFault.BAD_PAD)
+        with m.Elif(stack.spilled):
+            m.d.comb += check.x_obstacle.eq(ControlFlowFault.SHADOW_UNDERFLOW)
+        with m.Elif(~call_matches & stack.full):
+            m.d.comb += check.x_obstacle.eq(ControlFlowFault.SHADOW_OVERFLOW)
+
+        # Unwinding: a pop every other cycle, behind an empty memory stage.
+        found, unwind = Signal(), Signal()
+        m.d.comb += unwind.eq(checked & is_handler & ~found & ~busy & self.m_empty & ~check.m_crossing)
+        restore_handler = Signal()
+        m.d.comb += restore_handler.eq(unwind & stack.present)
+        with m.If(self.x_fire):
+            m.d.sync += found.eq(0)
+        with m.Elif(restore_handler):
+            m.d.sync += found.eq(stack.matches & stack.top.kind)
+
+        fault = Signal(3)
+        with m.If(check.x_fault):
+            m.d.comb += fault.eq(check.x_reason)
+        with m.Elif(checked & ~check.m_crossing):
+            with m.Switch(op):
+                with m.Case(SecurityOp.RETURN):
+                    with m.If(stack.spilled):
+                        m.d.comb += fault.eq(ControlFlowFault.SHADOW_UNDERFLOW)
+                with m.Case(SecurityOp.ARM):
+                    with m.If(stack.wide):
+                        m.d.comb += fault.eq(ControlFlowFault.BAD_UNWIND)
+                    with m.Elif(stack.full):
+                        m.d.comb += fault.eq(ControlFlowFault.SHADOW_OVERFLOW)
+                with m.Case(SecurityOp.DISARM):
+                    with m.If(stack.spilled):
+                        m.d.comb += fault.eq(ControlFlowFault.SHADOW_UNDERFLOW)
+                    with m.Elif(~stack.present | ~stack.top.kind):
+                        m.d.comb += fault.eq(ControlFlowFault.BAD_UNWIND)
+                with m.Case(SecurityOp.HANDLER_PAD):
+                    with m.If(found):
+                        m.d.comb += fault.eq(Mux(check.x_home, 0, ControlFlowFault.BAD_UNWIND))
+                    with m.Elif(stack.spilled):
+                        m.d.comb += fault.eq(ControlFlowFault.SHADOW_UNDERFLOW)
+                    with m.Elif(~stack.present):
+                        m.d.comb += fault.eq(ControlFlowFault.BAD_UNWIND)
+        with m.If(fault != 0):
+            m.d.comb += [self.x_fault.eq(1), x_reason.eq(fault)]
+        # A handler pad stays until it has found its entry, or nothing is left to pop.
+        with m.If(checked & is_handler & ~found & (busy | ~self.m_empty | stack.present)):
+            m.d.comb += self.x_wait.eq(1)
+        # Between two pops, so that the entry that ends the unwinding is never lost.
+        m.d.comb += self.x_interruptible.eq(checked & is_handler & ~found & busy & self.m_empty)
+
+        m.d.comb += [
+            check.restore.eq((m_return & self.m_commit) | restore_handler),
+            check.restore_context.eq(stack.top.context),
+            stack.push.eq((m_push | (check.m_crossing & ~m_tail)) & self.m_commit),
+            stack.pop.eq(((m_return | m_disarm) & self.m_commit) | restore_handler),
+            self.m_fault.eq(check.m_fault),
+            m_reason.eq(check.m_reason),
+        ]

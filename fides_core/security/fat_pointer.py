@@ -1,0 +1,255 @@
+"""Fat-pointer validator: val, vali, ptradd, mint, revoke, and the marks of the stack zone (contract, section 9).
+
+val reads its entry in execute and judges it in the memory stage, like a load. mint and revoke stay in execute, behind
+an empty memory stage, until their accesses to the metadata table are done; their entry is judged by the same checker.
+"""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import enum, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..core.control import SecurityOp
+from ..isa.causes import ExceptionCause, MemoryFault
+from ..isa.csrs import XfidesCSR
+from .registers import RegisterPort
+
+__all__ = ["FatPointer"]
+
+_LFSR_TAPS = 0x8020_0003  # x^32 + x^22 + x^2 + x + 1, shifted right
+
+
+class _Phase(enum.IntEnum, shape=3):
+    IDLE = 0
+    READING = 1
+    WRITE = 2
+    WRITING = 3
+    DONE = 4
+    FAULT = 5
+
+
+class FatPointer(wiring.Component):
+    """The unit.
+
+    Execute: ``x_op`` (NONE when nothing is to be done), with checks only if ``x_active``; operands ``x_rs1``, ``x_rs2``
+    and ``x_total``, the 64-bit sum of rs1 and the second operand. ``x_result`` (64 bits) is rd, or mtval with
+    ``x_fault``. ``x_wait``: stay in execute. ``x_fault``: leave with exception ``x_cause`` and ``x_reason``.
+    ``x_block``: another unit has stopped the instruction. ``x_fire``: the instruction leaves execute. ``m_empty``:
+    the memory stage holds no instruction.
+
+    Metadata request: ``x_request``, ``x_we``, ``x_address`` (bytes), ``x_wdata``; ``x_granted`` accepts it in the same
+    cycle, ``x_refused`` says that memory protection forbids it.
+
+    Memory stage: ``m_check`` while a val waits for its entry; ``m_pointer`` (64 bits: upper half of rs1 and the
+    effective address) and ``m_size`` (log2 bytes) describe the instruction there or, for mint and revoke, in execute.
+    ``m_fault``/``m_reason`` are valid with ``response`` and without ``response_error``.
+
+    ``restore``: fmark becomes ``restore_mark``.
+    """
+
+    x_op: In(SecurityOp)
+    x_active: In(1)
+    x_rs1: In(64)
+    x_rs2: In(64)
+    x_total: In(64)
+    x_result: Out(64)
+    x_wait: Out(1)
+    x_fault: Out(1)
+    x_cause: Out(5)
+    x_reason: Out(3)
+    x_block: In(1)
+    x_fire: In(1)
+    m_empty: In(1)
+    x_request: Out(1)
+    x_we: Out(1)
+    x_address: Out(32)
+    x_wdata: Out(64)
+    x_granted: In(1)
+    x_refused: In(1)
+    m_check: In(1)
+    m_pointer: In(64)
+    m_size: In(3)
+    response: In(1)
+    response_error: In(1)
+    response_data: In(64)
+    m_fault: Out(1)
+    m_reason: Out(3)
+    restore: In(1)
+    restore_mark: In(16)
+    mark: Out(16)
+    machine: In(1)
+    locked: In(1)
+    registers: In(RegisterPort)
+    rdata: Out(64)
+
+    def elaborate(self, platform):
+        m = Module()
+        table = Signal(29)  # fidesmetadatabase[31:3]
+        zone_start, zone_end = Signal(16), Signal(16)
+        mark = self.mark
+        lfsr = Signal(32, init=1)
+        cookie = Signal(8)
+        m.d.comb += cookie.eq(Cat(lfsr[0] | (lfsr[:8] == 0), lfsr[1:8]))
+
+        phase = Signal(_Phase)
+        is_val, is_mint, is_revoke = (
+            self.x_op == op for op in (SecurityOp.VAL, SecurityOp.MINT, SecurityOp.REVOKE)
+        )
+        active = Signal()
+        m.d.comb += active.eq(self.x_active & ~self.x_block & (is_val | is_mint | is_revoke))
+
+        # Which entry?
+        explicit = Signal(16)
+        from_mark = Signal()
+        index = Signal(16)
+        in_zone, in_use, in_table = Signal(), Signal(), Signal()
+        m.d.comb += [
+            explicit.eq(Mux(is_mint, self.x_rs2[32:48], self.x_rs1[40:56])),
+            from_mark.eq(is_mint & (explicit == 0)),
+            index.eq(Mux(from_mark, mark, explicit)),
+            in_zone.eq(index >= zone_start),
+            in_table.eq(index < zone_end),
+            in_use.eq(explicit < mark),
+            self.x_address.eq(Cat(Const(0, 3), table + index)),
+        ]
+
+        # Faults that need no entry.
+        early = Signal(3)
+        carry = self.x_total[32] ^ self.x_rs1[32] ^ self.x_rs2[32]
+        with m.Switch(self.x_op):
+            with m.Case(SecurityOp.VAL):
+                with m.If(~in_table | (in_zone & ~in_use)):
+                    m.d.comb += early.eq(MemoryFault.INVALID)
+            with m.Case(SecurityOp.REVOKE):
+                with m.If((index == 0) | (in_zone & in_table)):
+                    m.d.comb += early.eq(MemoryFault.NOT_BASE)
+                with m.Elif(~in_table):
+                    m.d.comb += early.eq(MemoryFault.INVALID)
+            with m.Case(SecurityOp.MINT):
+                with m.If((self.x_rs2[24:32] != 0) | (carry & (self.x_total[:32] != 0))):
+                    m.d.comb += early.eq(MemoryFault.BOUNDS)
+                with m.Elif(from_mark & ~(in_zone & in_table)):
+                    m.d.comb += early.eq(MemoryFault.EXHAUSTED)
+                with m.Elif(~from_mark & in_zone):
+                    m.d.comb += early.eq(MemoryFault.INVALID)
+
+        # The checker. rs1's half of the pointer is in m_pointer even while mint or revoke waits in execute.
+        entry = self.response_data
+        base, size = entry[32:], entry[8:32]
+        offset, end = Signal(32), Signal(33)
+        m.d.comb += [offset.eq(self.m_pointer[:32] - base), end.eq(offset + (1 << self.m_size))]
+        late = Signal(3)
+        with m.If(is_mint & ~self.m_check):
+            m.d.comb += late.eq(Mux(size != 0, MemoryFault.INVALID, 0))
+        with m.Elif(size == 0):
+            m.d.comb += late.eq(MemoryFault.INVALID)
+        with m.Elif(entry[:8] != self.m_pointer[32:40]):
+            m.d.comb += late.eq(MemoryFault.TEMPORAL)
+        with m.Elif(~self.m_check):
+            m.d.comb += late.eq(Mux(offset != 0, MemoryFault.NOT_BASE, 0))
+        with m.Elif(end > size):
+            m.d.comb += late.eq(MemoryFault.BOUNDS)
+        m.d.comb += [self.m_fault.eq(self.m_check & (late != 0)), self.m_reason.eq(late)]
+
+        # mint and revoke.
+        reason = Signal(3)  # 0 in phase FAULT: the access itself failed
+        storing = Signal()
+        m.d.comb += [
+            storing.eq((phase == _Phase.WRITE) | from_mark),
+            self.x_we.eq(~is_val & storing),
+            self.x_wdata.eq(Mux(is_mint, Cat(cookie, self.x_rs2[:24], self.x_rs1[:32]), 0)),
+        ]
+        slow = Signal()  # mint or revoke that needs the table
+        m.d.comb += slow.eq(active & ~is_val & (early == 0))
+        with m.If(is_val):
+            m.d.comb += self.x_request.eq(active & (early == 0))
+        with m.Else():
+            m.d.comb += [
+                self.x_request.eq(
+                    slow & (((phase == _Phase.IDLE) & self.m_empty) | (phase == _Phase.WRITE))
+                ),
+                self.x_wait.eq(
+                    slow & (phase != _Phase.DONE) & (phase != _Phase.FAULT) & ~(self.x_request & self.x_refused)
+                ),
+            ]
+        with m.Switch(phase):
+            with m.Case(_Phase.IDLE):
+                with m.If(self.x_request & ~is_val & self.x_granted):
+                    m.d.sync += phase.eq(Mux(from_mark, _Phase.WRITING, _Phase.READING))
+            with m.Case(_Phase.READING):
+                with m.If(self.response):
+                    with m.If(self.response_error | (late != 0)):
+                        m.d.sync += [phase.eq(_Phase.FAULT), reason.eq(Mux(self.response_error, 0, late))]
+                    with m.Else():
+                        m.d.sync += phase.eq(_Phase.WRITE)
+            with m.Case(_Phase.WRITE):
+                with m.If(self.x_request & self.x_granted):
+                    m.d.sync += phase.eq(_Phase.WRITING)
+            with m.Case(_Phase.WRITING):
+                with m.If(self.response):
+                    m.d.sync += [
+                        phase.eq(Mux(self.response_error, _Phase.FAULT, _Phase.DONE)),
+                        reason.eq(0),
+                    ]
+        wrote = Signal()  # the failed access was the write
+        with m.If(self.x_request & self.x_granted):
+            m.d.sync += wrote.eq(self.x_we)
+        with m.If(self.x_fire):
+            m.d.sync += phase.eq(_Phase.IDLE)
+
+        store_fault = Mux(phase == _Phase.FAULT, wrote, self.x_we)
+        access_fault = Signal()
+        with m.If(active):
+            with m.If(early != 0):
+                m.d.comb += [self.x_fault.eq(1), self.x_reason.eq(early)]
+            with m.Elif(phase == _Phase.FAULT):
+                m.d.comb += [self.x_fault.eq(1), self.x_reason.eq(reason), access_fault.eq(reason == 0)]
+            with m.Elif(self.x_request & self.x_refused):
+                m.d.comb += [self.x_fault.eq(1), access_fault.eq(1)]
+        m.d.comb += self.x_cause.eq(
+            Mux(
+                access_fault,
+                Mux(store_fault, ExceptionCause.STORE_ACCESS_FAULT, ExceptionCause.LOAD_ACCESS_FAULT),
+                ExceptionCause.MEMORY,
+            )
+        )
+
+        minted = is_mint & (phase == _Phase.DONE)
+        with m.If(is_mint):
+            m.d.comb += self.x_result.eq(
+                Cat(self.x_rs1[:32], Mux(minted, Cat(cookie, index, Const(0, 8)), self.x_rs1[32:]))
+            )
+            with m.If(active & (early == MemoryFault.EXHAUSTED)):
+                m.d.comb += self.x_result.eq(0)
+        with m.Else():
+            m.d.comb += self.x_result.eq(Cat(self.x_total[:32], self.x_rs1[32:]))
+
+        with m.If(minted & self.x_fire):
+            m.d.sync += lfsr.eq((lfsr >> 1) ^ (lfsr[0].replicate(32) & _LFSR_TAPS))
+        with m.If(self.restore):
+            m.d.sync += mark.eq(self.restore_mark)
+        with m.Elif(minted & from_mark & self.x_fire):
+            m.d.sync += mark.eq(mark + 1)
+
+        registers = self.registers
+        datum = registers.wdata
+        with m.Switch(registers.number):
+            with m.Case(XfidesCSR.FIDESMETADATABASE):
+                m.d.comb += self.rdata.eq(Cat(Const(0, 3), table))
+                with m.If(registers.write & ~self.locked):
+                    m.d.sync += table.eq(datum[3:32])
+            with m.Case(XfidesCSR.FSTACKBASE):
+                m.d.comb += self.rdata.eq(zone_start)
+                with m.If(registers.write & ~self.locked):
+                    m.d.sync += zone_start.eq(datum)
+            with m.Case(XfidesCSR.FSTACKEND):
+                m.d.comb += self.rdata.eq(zone_end)
+                with m.If(registers.write & ~self.locked):
+                    m.d.sync += zone_end.eq(datum)
+            with m.Case(XfidesCSR.FMARK):
+                m.d.comb += self.rdata.eq(mark)
+                with m.If(registers.write & (self.machine | ((datum[:16] < mark) & (datum[16:] == 0)))):
+                    m.d.sync += mark.eq(datum)
+            with m.Case(XfidesCSR.COOKIESEED):
+                with m.If(registers.write):
+                    m.d.sync += lfsr.eq(Mux(datum[:32] == 0, 1, datum))
+        return m

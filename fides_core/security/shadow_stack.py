@@ -1,0 +1,147 @@
+"""Shadow stack: where crossings return to, and which handlers are armed (contract, sections 5 to 7).
+
+The entries live in block RAM, whose output is the top entry whenever ``top_ready`` is high: a change of depth makes it
+low for one cycle. An entry is written above the top while its instruction is still in execute and becomes part of the
+stack when that instruction commits.
+"""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..config import XfidesConfig
+from ..isa.csrs import Comsel, FidesContext, XfidesCSR
+from .registers import Context, RegisterPort, TableWindow
+
+__all__ = ["Frame", "ShadowStack"]
+
+
+class Frame(data.Struct):
+    """``kind``: 0 call, 1 armed handler; ``ra`` is the handler's address then. ``mark`` is fmark."""
+
+    ra: 32
+    sp: 32
+    context: Context
+    kind: 1
+    mark: 16
+
+
+class ShadowStack(wiring.Component):
+    """The unit.
+
+    ``x_ra``, ``x_sp`` (64 bits): what is compared with the top, and what ``x_write`` stores above it together with
+    ``x_kind``, ``x_context`` and ``x_mark`` (without effect unless ``push`` follows, one cycle later). ``wide``: one of
+    them is 2^32 or more, it matches nothing and must not be pushed.
+
+    ``top``, ``matches`` (ra and sp are the top's, whatever its kind) are valid with ``top_ready`` and ``present``.
+    ``present``: there is a top on chip; ``spilled``: there is none on chip but some in the monitor's memory;
+    neither: the stack is empty. ``full``: no entry can be pushed.
+
+    ``push``, ``pop`` (not both) change the depth at the end of the cycle. While ``machine`` is high the memory shows the
+    entry that comsel selects instead of the top.
+    """
+
+    def __init__(self, config: XfidesConfig):
+        self._capacity = config.shadow_stack_entries
+        super().__init__(
+            {
+                "x_ra": In(64),
+                "x_sp": In(64),
+                "x_context": In(Context),
+                "x_mark": In(16),
+                "x_kind": In(1),
+                "x_write": In(1),
+                "wide": Out(1),
+                "push": In(1),
+                "pop": In(1),
+                "top": Out(Frame),
+                "top_ready": Out(1),
+                "matches": Out(1),
+                "present": Out(1),
+                "spilled": Out(1),
+                "full": Out(1),
+                "machine": In(1),
+                "registers": In(RegisterPort),
+                "window": In(TableWindow),
+                "rdata": Out(64),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        bits = (self._capacity - 1).bit_length()
+        registers, window = self.registers, self.window
+
+        depth, base = Signal(16), Signal(16)
+        changed = Signal()
+        same_slot = Signal()
+        m.d.comb += [
+            same_slot.eq(depth[:bits] == base[:bits]),
+            self.present.eq(~(same_slot & (depth[bits:] == base[bits:]))),
+            self.spilled.eq(~self.present & (base != 0)),
+            # The last depth is kept free: there the monitor declares the stack exhausted.
+            self.full.eq((same_slot & self.present) | (depth == 0xFFFF)),
+        ]
+
+        # ra, sp and context are written one by one through the window, hence three memories (and two RAMB18 in width).
+        frame = Signal(Frame)
+        m.d.comb += [
+            frame.ra.eq(self.x_ra),
+            frame.sp.eq(self.x_sp),
+            frame.context.eq(self.x_context),
+            frame.kind.eq(self.x_kind),
+            frame.mark.eq(self.x_mark),
+        ]
+        word = registers.wdata
+        fields = (
+            ("ra", Comsel.ENTRY_RA, frame.ra, word[:32], self.top.ra),
+            ("sp", Comsel.ENTRY_SP, frame.sp, word[:32], self.top.sp),
+            (
+                "context",
+                Comsel.ENTRY_CONTEXT,
+                Cat(frame.context, frame.kind, frame.mark),
+                Cat(word[:10], word[FidesContext.FMARK : FidesContext.FMARK + 16]),
+                Cat(self.top.context, self.top.kind, self.top.mark),
+            ),
+        )
+        for name, item, pushed, written, top in fields:
+            memory = Memory(shape=len(top), depth=self._capacity, init=[], attrs={"ram_style": "block"})
+            m.submodules[name] = memory
+            write, read = memory.write_port(), memory.read_port()
+            m.d.comb += [
+                read.addr.eq(Mux(self.machine, window.number, depth - 1)),
+                top.eq(read.data),
+                write.addr.eq(Mux(self.machine, window.number, depth)),
+                write.data.eq(Mux(self.machine, written, pushed)),
+                write.en.eq(Mux(self.machine, window.write & (window.item == item), self.x_write & ~self.full)),
+            ]
+
+        m.d.comb += [
+            self.top_ready.eq(~changed),
+            self.wide.eq(Cat(self.x_ra[32:], self.x_sp[32:]) != 0),
+            self.matches.eq(
+                (self.top.ra == self.x_ra[:32]) & (self.top.sp == self.x_sp[:32]) & ~self.wide
+            ),
+        ]
+        m.d.sync += changed.eq(self.push | self.pop)
+        with m.If(self.push | self.pop):
+            m.d.sync += depth.eq(depth + Cat(Const(1, 1), self.pop.replicate(15)))
+
+        with m.Switch(registers.number):
+            for csr, register in ((XfidesCSR.SSDEPTH, depth), (XfidesCSR.SSBASE, base)):
+                with m.Case(csr):
+                    m.d.comb += self.rdata.eq(register)
+                    with m.If(registers.write):
+                        m.d.sync += register.eq(registers.wdata)
+            with m.Case(XfidesCSR.COMDATA):
+                with m.Switch(window.item):
+                    with m.Case(Comsel.ENTRY_RA):
+                        m.d.comb += self.rdata.eq(self.top.ra)
+                    with m.Case(Comsel.ENTRY_SP):
+                        m.d.comb += self.rdata.eq(self.top.sp)
+                    with m.Case(Comsel.ENTRY_CONTEXT):
+                        m.d.comb += self.rdata.eq(
+                            Cat(self.top.context, self.top.kind, Const(0, 6), self.top.mark)
+                        )
+        return m
