@@ -145,6 +145,9 @@ class Core(wiring.Component):
             csr.timer_interrupt.eq(self.timer_interrupt),
             csr.external_interrupt.eq(self.external_interrupt),
         ]
+        # For simulators: where the program is.
+        m_pc = Signal(32)
+        m.d.comb += m_pc.eq(memory.current.pc)
         if config.xfides:
             self._security(m, execute, memory, csr)
 

@@ -35,7 +35,9 @@ class UART(wiring.Component):
         m.submodules.receive = receive = SyncFIFO(width=8, depth=16)
 
         register = port.address[2:4]
-        status = Cat(~transmit.r_rdy, ~transmit.w_rdy, receive.r_rdy, ~receive.w_rdy)
+        rx_not_empty = Signal()
+        m.d.comb += rx_not_empty.eq(receive.r_rdy)
+        status = Cat(~transmit.r_rdy, ~transmit.w_rdy, rx_not_empty, ~receive.w_rdy)
         low = Mux(port.address[3], receive.r_data, baud)
         high = Mux(port.address[3], status, 0)
         writes_low, writes_high = port.lanes[0], port.lanes[4]
