@@ -1,0 +1,280 @@
+"""Fast simulation of a preset: its Verilog as a shared library, the clock loop in C++, programs loaded at run
+time."""
+
+import ctypes
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fides_core.config import Config
+from fides_core.errors import UserError
+from fides_core.soc.memory_map import MAIN_MEMORY_BASE
+
+from . import tools, verilog
+from .elf import Program, load_elf
+from .verilate import PublicSignal, build_library, report_to_stderr
+
+__all__ = ["Simulator", "Outcome", "SIGNALS", "BUILD_DIRECTORY", "generated_verilog"]
+
+#: The signals that the harness reads or writes, in the order that ``sim_new`` takes them. The only place in
+#: the flow that knows names inside the generated Verilog.
+SIGNALS = (
+    PublicSignal("main_memory", "words", writable=True),
+    PublicSignal("core.csr", "minstret"),
+    PublicSignal("core", "m_pc"),
+    PublicSignal("uart", "baud"),
+    PublicSignal("uart", "rx_not_empty"),
+)
+
+BUILD_DIRECTORY = tools.ROOT / "build" / "sim"
+TRACE_FORMATS = {".vcd": "vcd", ".fst": "fst"}
+
+# Clocks between looks at the time limit and at Ctrl-C: some tenths of a second.
+_SLICE = 200_000
+# Clocks for the UART to send what it holds when the program ends: 64 characters at the reset divisor.
+_DRAIN = 64 * 10 * 16
+
+_EXIT, _OUTPUT = 1, 2  # results of sim_run, besides 0 for the limit
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    ``reason``: "exit" when the program stored to the exit device, "limit" when its cycles or its time ran
+    out. ``exit_code``: the 32-bit value stored, None without an exit. ``cycles``: clock cycles since reset.
+    ``instructions``: retired (minstret). ``uart``: every byte sent. ``last_pc``: address in bytes of the
+    youngest instruction in the memory stage. ``message``: all of that in one line.
+    """
+
+    reason: str
+    exit_code: int | None
+    cycles: int
+    instructions: int
+    uart: bytes = field(repr=False)
+    last_pc: int
+    message: str
+
+
+class _Library:
+    """The functions of simulator.cpp in one shared library."""
+
+    def __init__(self, path: Path):
+        self._library = ctypes.CDLL(str(path.absolute()))
+        pointer, u64 = ctypes.c_void_p, ctypes.c_uint64
+        declarations = {
+            "sim_new": (pointer, [ctypes.POINTER(ctypes.c_char_p), ctypes.c_char_p, ctypes.c_size_t]),
+            "sim_delete": (None, [pointer]),
+            "sim_error": (ctypes.c_char_p, [pointer]),
+            "sim_memory_bytes": (u64, [pointer]),
+            "sim_write": (ctypes.c_int, [pointer, u64, ctypes.c_char_p, u64]),
+            "sim_read": (ctypes.c_int, [pointer, u64, ctypes.c_char_p, u64]),
+            "sim_trace": (ctypes.c_int, [pointer, ctypes.c_char_p]),
+            "sim_run": (ctypes.c_int, [pointer, u64]),
+            "sim_drain": (None, [pointer, u64]),
+            "sim_send": (None, [pointer, ctypes.c_char_p, u64]),
+            "sim_external_interrupt": (None, [pointer, ctypes.c_int]),
+            "sim_cycles": (u64, [pointer]),
+            "sim_instructions": (u64, [pointer]),
+            "sim_pc": (u64, [pointer]),
+            "sim_exit_code": (ctypes.c_uint32, [pointer]),
+            "sim_framing_errors": (u64, [pointer]),
+            "sim_output": (u64, [pointer, ctypes.c_char_p, u64]),
+        }
+        for name, (result, arguments) in declarations.items():
+            function = getattr(self._library, name)
+            function.restype, function.argtypes = result, arguments
+            setattr(self, name.removeprefix("sim_"), function)
+
+
+class _Model:
+    """One simulated system, from reset on; a context manager, because a trace file is complete only when
+    closed."""
+
+    def __init__(self, library: _Library):
+        self._library = library
+        names = [text.encode() for signal in SIGNALS for text in (signal.scope, signal.name)]
+        error = ctypes.create_string_buffer(400)
+        self._handle = library.new((ctypes.c_char_p * len(names))(*names), error, len(error))
+        if not self._handle:
+            raise RuntimeError(error.value.decode())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._library.delete(self._handle)
+        self._handle = None
+
+    def __getattr__(self, name):
+        function = getattr(self._library, name)
+
+        def call(*arguments):
+            result = function(self._handle, *arguments)
+            if result == -1:
+                raise UserError(self._library.error(self._handle).decode())
+            return result
+
+        return call
+
+    def take_output(self) -> bytes:
+        """The characters received since the last call."""
+        parts = []
+        buffer = ctypes.create_string_buffer(4096)
+        while count := self.output(buffer, len(buffer)):
+            parts.append(buffer.raw[:count])
+        return b"".join(parts)
+
+
+def generated_verilog(config: Config, directory: Path) -> Path:
+    """The Verilog of ``config``, generated into ``directory``."""
+    return verilog.generate(config, directory)
+
+
+class Simulator:
+    """Simulations of one configuration. Make one with ``Simulator.build``; it can run any number of programs,
+    each from reset and with the rest of the main memory at zero."""
+
+    def __init__(self, config: Config, library: Callable[[str | None], Path]):
+        self.config = config
+        self._library_path = library
+        self._libraries: dict[str | None, _Library] = {}
+
+    @classmethod
+    def build(
+        cls,
+        config: Config,
+        *,
+        directory: Path = BUILD_DIRECTORY,
+        report: Callable[[str], None] = report_to_stderr,
+    ) -> "Simulator":
+        """The simulator of ``config``, built unless that was done before (about a minute).
+
+        ``directory``: where builds are kept. ``report`` is called with lines of progress. Raises UserError
+        when a tool is missing or the build fails.
+        """
+        directory = Path(directory, config.name)
+
+        def library(trace: str | None) -> Path:
+            return build_library(
+                generated_verilog(config, directory / "rtl"),
+                Path(__file__).with_name("simulator.cpp"),
+                SIGNALS,
+                directory,
+                trace=trace,
+                report=report,
+            )
+
+        simulator = cls(config, library)
+        simulator._load(None)
+        return simulator
+
+    def _load(self, trace: str | None) -> _Library:
+        # Loaded once per process: two instances of one library are the same one to the dynamic linker.
+        if trace not in self._libraries:
+            self._libraries[trace] = _Library(self._library_path(trace))
+        return self._libraries[trace]
+
+    def run(
+        self,
+        image: str | Path | Program,
+        max_cycles: int = 1_000_000_000,
+        *,
+        trace: str | Path | None = None,
+        uart_input: bytes = b"",
+        on_uart: Callable[[bytes], None] | None = None,
+        timeout_seconds: float | None = None,
+        external_interrupt: Sequence[tuple[int, int]] = (),
+        require_policy: bool = True,
+    ) -> Outcome:
+        """Run a program from reset until it stores to the exit device, or until ``max_cycles`` clock cycles
+        or ``timeout_seconds`` have passed.
+
+        ``image``: an executable, or a Program. ``trace``: file to write waveforms to, FST or VCD by its
+        suffix; one time unit is half a clock cycle. ``uart_input`` is sent to the program's serial port, a
+        byte each time the receive buffer is empty; ``on_uart`` is called with what the program sends, line by
+        line. ``external_interrupt``: (first cycle, cycle after the last) of each time that the interrupt line
+        is high. ``require_policy``: on a configuration with Xfides, refuse an image without a valid policy
+        section. Raises UserError when the image, its policy or the trace file cannot be used.
+        """
+        program = self._program(image, require_policy)
+        library = self._load(self._trace_format(trace))
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        changes = sorted(
+            change
+            for first, end in external_interrupt
+            for change in ((first, True), (end, False))
+            if first < end
+        )
+        uart = bytearray()
+
+        def take(model):
+            if received := model.take_output():
+                uart.extend(received)
+                if on_uart is not None:
+                    on_uart(received)
+
+        with _Model(library) as model:
+            self._fill(model, program)
+            if trace is not None:
+                model.trace(str(trace).encode())
+            model.send(uart_input, len(uart_input))
+            why = f"{max_cycles} cycles"
+            result = 0
+            while result != _EXIT and (done := model.cycles()) < max_cycles:
+                while changes and changes[0][0] <= done:
+                    model.external_interrupt(changes.pop(0)[1])
+                end = min(max_cycles, done + _SLICE, *(change[0] for change in changes[:1]))
+                result = model.run(end - done)
+                take(model)
+                if result != _EXIT and deadline is not None and time.monotonic() >= deadline:
+                    why = f"{timeout_seconds:g} seconds"
+                    break
+            cycles, instructions, last_pc = model.cycles(), model.instructions(), model.pc()
+            exit_code = model.exit_code() if result == _EXIT else None
+            model.drain(_DRAIN)
+            take(model)
+        if exit_code is None:
+            message = f"no exit after {why}: stopped at pc {program.describe(last_pc)}"
+        else:
+            message = f"exit code {exit_code}"
+        message += f" (cycle {cycles}, {instructions} instructions)"
+        reason = "limit" if exit_code is None else "exit"
+        return Outcome(reason, exit_code, cycles, instructions, bytes(uart), last_pc, message)
+
+    def _program(self, image: str | Path | Program, require_policy: bool) -> Program:
+        if isinstance(image, Program):
+            return image
+        program = load_elf(image, self.config.soc.memory_bytes)
+        if self.config.core.xfides and require_policy:
+            from fides_core.software.policy import check_image
+
+            check_image(Path(image))
+        return program
+
+    def _fill(self, model: _Model, program: Program) -> None:
+        size = model.memory_bytes()
+        if size != self.config.soc.memory_bytes:
+            raise RuntimeError(
+                f"the model's main memory has {size} bytes, not {self.config.soc.memory_bytes}"
+            )
+        for offset, data in program.segments:
+            if offset + len(data) > size:
+                raise UserError(
+                    f"{program.name} does not fit the main memory of {size} bytes at {MAIN_MEMORY_BASE:#x}"
+                )
+            model.write(offset, data, len(data))
+
+    @staticmethod
+    def _trace_format(path: str | Path | None) -> str | None:
+        if path is None:
+            return None
+        path = Path(path)
+        try:
+            found = TRACE_FORMATS[path.suffix.lower()]
+        except KeyError:
+            raise UserError(f"cannot trace to {path}: the file's name must end in .fst or .vcd") from None
+        if not path.absolute().parent.is_dir():
+            raise UserError(f"cannot trace to {path}: there is no such directory")
+        return found
