@@ -49,8 +49,8 @@ UNITS = ("capability_check", "shadow_stack", "fat_pointer")
 HISTORY = tools.ROOT / "docs" / "area-history.csv"
 
 MHZ_NOTE = (
-    "path_ns is the longest path through logic cells alone (delays of Yosys's model, no routing): "
-    "placed and routed designs run at about half that speed"
+    "path_ns is the longest path through logic cells alone (delays of Yosys's model), without routing: "
+    "a placed and routed design is slower than 1 / path_ns"
 )
 
 # Timing wants the netlist beside the cells' timing models, which synthesis itself reads without timing.
@@ -176,7 +176,8 @@ def module_sources(verilog: str, name: str) -> tuple[str, str] | None:
 def synthesise_module(source: str, top: str, directory: Path, name: str) -> Area:
     """Synthesise module ``top`` of the Verilog text ``source``, or recall the result.
 
-    ``directory`` gets <name>.json, the result, and <name>.log, what Yosys said; processes may share it.
+    ``directory`` gets <name>.json, the result, <name>.timing.txt, with the longest path, and <name>.log, what
+    Yosys said; processes may share it.
     Raises ToolMissing without Yosys, UserError when synthesis fails.
     """
     script = _SCRIPT.format(top=top)
@@ -204,6 +205,7 @@ def synthesise_module(source: str, top: str, directory: Path, name: str) -> Area
             statistics = json.loads((scratch / "cells.json").read_text())
             cells = statistics["modules"]["\\" + top]["num_cells_by_type"]
             timing = (scratch / "timing.txt").read_text()
+            (scratch / "timing.txt").replace(directory / f"{name}.timing.txt")
     except UserError as error:
         # The log has been moved out of the scratch folder that the message names.
         message = str(error).split(" (log:")[0]

@@ -1,0 +1,248 @@
+"""The ``fides`` command."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from typer.exceptions import TyperException
+
+from fides_core.config import PRESETS
+from fides_core.errors import UserError
+
+# The modules of the flow are imported by the commands that use them: it takes a while, and --help should not.
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Fides Core: an open RV64 core with compartments and fat pointers, and the flow around it.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+_PRESETS_HELP = f"Presets, one or more of: {', '.join(PRESETS)} (default: all)."
+PresetsArgument = Annotated[list[str] | None, typer.Argument(metavar="[PRESET]...", help=_PRESETS_HELP)]
+JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Modules synthesised at the same time.")]
+
+_CORES = os.cpu_count() or 1
+_CORES_BESIDE = max(1, _CORES - 1)
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+def _checked(presets: list[str] | None) -> list[str]:
+    """The presets asked for, without repetitions; all when none. Raises UserError for an unknown one."""
+    from fides_core.flow.verilog import configuration
+
+    return [configuration(name).name for name in dict.fromkeys(presets or PRESETS)]
+
+
+@contextlib.contextmanager
+def _step(console: Console, text: str) -> Iterator[None]:
+    """Show ``text`` while the block runs, and with its time once it has ended."""
+    start = time.monotonic()
+    with console.status(text):
+        if not console.is_terminal:
+            console.print(f"{text} ...")
+        yield
+    console.print(f"{text}: {time.monotonic() - start:.1f} s")
+
+
+def _generate(console: Console, presets: list[str], directory: Path | None = None) -> dict[str, Path]:
+    from fides_core.flow import verilog
+
+    files = {}
+    for name in presets:
+        with _step(console, f"Verilog of {name}"):
+            files[name] = verilog.generate(name, directory)
+    return files
+
+
+@app.command()
+def generate(
+    presets: PresetsArgument = None,
+    all_presets: Annotated[bool, typer.Option("--all", help="Every preset, as without names.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to (default: rtl/).")] = None,
+) -> None:
+    """Write the Verilog of presets, with a manifest."""
+    console = _console()
+    files = _generate(console, _checked(None if all_presets else presets), out)
+    for path in files.values():
+        console.print(str(path), soft_wrap=True)
+
+
+@app.command()
+def sim(
+    preset: Annotated[str, typer.Argument(help=f"One of: {', '.join(PRESETS)}.")],
+    image: Annotated[Path, typer.Argument(help="Executable (ELF) to run.")],
+    max_cycles: Annotated[int, typer.Option(min=1, help="Stop after so many clock cycles.")] = 1_000_000_000,
+    timeout: Annotated[float | None, typer.Option(min=0.0, help="Stop after so many seconds.")] = None,
+    trace: Annotated[Path | None, typer.Option(help="Write waveforms to this .fst or .vcd file.")] = None,
+) -> None:
+    """Run a program on a preset.
+
+    Its serial output goes to standard output, everything else to standard error. The exit code is 0 when the
+    program stores 0 to the exit device, 1 when it stores something else or does not end in time, 2 when the
+    preset or the image cannot be used.
+    """
+    from fides_core.flow.simulation import Simulator
+    from fides_core.flow.verilog import configuration
+
+    config = configuration(preset)
+    if not image.is_file():
+        raise UserError(f"there is no file {image}")
+
+    def show(data: bytes) -> None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    outcome = Simulator.build(config).run(
+        image, max_cycles=max_cycles, trace=trace, on_uart=show, timeout_seconds=timeout
+    )
+    print(outcome.message, file=sys.stderr)
+    raise typer.Exit(0 if outcome.exit_code == 0 else 1)
+
+
+def _area_lines(results) -> Iterator[str]:
+    for name, result in results.items():
+        for what, area in (("core", result.core), *result.units.items()):
+            figures = ", ".join(f"{figure} {value}" for figure, value in area.figures().items())
+            yield f"{name} {what}: {figures}"
+
+
+@app.command()
+def synth(
+    presets: PresetsArgument = None,
+    jobs: JobsOption = _CORES,
+    record: Annotated[
+        str | None, typer.Option(metavar="WHY", help="Add the figures to docs/area-history.csv.")
+    ] = None,
+) -> None:
+    """Synthesise presets for 7-series parts.
+
+    The core of each, and each of its security units alone; results are kept in build/synth/.
+    """
+    from fides_core.flow import synthesis
+
+    console = _console()
+    files = _generate(console, _checked(presets))
+    with _step(console, "synthesis"):
+        results = synthesis.synthesise(files, jobs=jobs, report=console.print)
+    for line in _area_lines(results):
+        console.print(line, soft_wrap=True)
+    if record is not None:
+        synthesis.record(results, record)
+        console.print(f"recorded in {synthesis.HISTORY}", soft_wrap=True)
+
+
+@app.command()
+def report(jobs: JobsOption = _CORES) -> None:
+    """Write the report.
+
+    build/report.json and build/report.md are made of the demo's last results and of the synthesis of all
+    presets, which is done when it is missing.
+    """
+    from fides_core.flow import report as reports
+    from fides_core.flow import synthesis, tools
+
+    console = _console()
+    demo_results = reports.load_demo(tools.ROOT / "build" / "demo.json")
+    files = _generate(console, list(PRESETS))
+    with _step(console, "synthesis"):
+        results = synthesis.synthesise(files, jobs=jobs, report=console.print)
+    reports.write_report(results, demo_results, tools.ROOT / "build", console)
+
+
+@contextlib.contextmanager
+def _synthesis_beside(console: Console, jobs: int) -> Iterator[subprocess.Popen]:
+    """``fides synth`` in a process of its own, so that it can be ended with all its children at any time."""
+    command = [sys.executable, "-m", "fides_core.cli", "synth", "--jobs", str(jobs)]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    lines: list[str] = []
+
+    def relay() -> None:
+        for line in process.stdout:
+            lines.append(line.rstrip())
+            # Only the modules done; the figures come with the report.
+            if line.rstrip().endswith(" s)"):
+                console.print(f"synthesised {line.rstrip()}", soft_wrap=True)
+
+    relaying = threading.Thread(target=relay, daemon=True)
+    relaying.start()
+    try:
+        yield process
+        process.wait()
+        relaying.join()
+        if process.returncode:
+            raise UserError((lines or ["synthesis failed"])[-1].removeprefix("fides: "))
+    finally:
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@app.command()
+def demo(jobs: JobsOption = _CORES_BESIDE) -> None:
+    """Run everything, from Verilog to the report.
+
+    Both presets are generated, simulated with the demo program and the attacks, and synthesised. The exit
+    code is 1 when an attack did not end as it should.
+    """
+    # A plain kill must not leave synthesis behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    console = _console()
+    start = time.monotonic()
+    from fides_core.flow import report as reports
+    from fides_core.flow import synthesis, tools
+    from fides_core.flow.demo import run_demo
+
+    files = _generate(console, list(PRESETS))
+    with _synthesis_beside(console, jobs):
+        run_demo(console)
+        console.print("waiting for synthesis to end")
+    results = synthesis.synthesise(files, jobs=jobs)  # recalled from the run beside
+    demo_results = reports.load_demo(tools.ROOT / "build" / "demo.json")
+    reports.write_report(results, demo_results, tools.ROOT / "build", console)
+    console.print(f"done in {time.monotonic() - start:.0f} s")
+
+
+def main() -> None:
+    """The entry point: every error that the user can put right is one line and exit code 2."""
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        print(f"fides: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except TyperException as error:
+        print(f"fides: {' '.join(error.format_message().split())} See `fides --help`.", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader of a pipe has gone; say nothing, and keep Python from saying it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    if code == 130:
+        print("fides: interrupted", file=sys.stderr)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""The report, as JSON and Markdown: the cost in area, the attacks stopped, the time that a crossing takes."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.table import Table
+
+from fides_core.errors import UserError
+from fides_core.flow import tools
+from fides_core.flow.synthesis import MHZ_NOTE, PART, Result
+from fides_core.flow.verilog import replace_file
+
+__all__ = ["BASE", "EXTENDED", "PUBLISHED", "build_report", "load_demo", "markdown", "tables", "write_report"]
+
+BASE, EXTENDED = "base", "fides"
+"""The presets that the delta compares."""
+
+PUBLISHED = {
+    "lut": 2200,
+    "lut_pct": 6.1,
+    "ff": 1000,
+    "ff_pct": 6.0,
+    "source": "FIDES (AsiaCCS 2026): C-class core on AC701, Vivado, both mechanisms",
+}
+"""The area that the published FIDES adds to its core, for comparison."""
+
+_FIGURES = {
+    "lut": "LUT",
+    "lutram": "of these as memory",
+    "ff": "FF",
+    "bram36": "RAMB36",
+    "bram18": "RAMB18",
+    "dsp": "DSP",
+    "carry4": "CARRY4",
+    "path_ns": "longest logic path, ns",
+}
+
+
+def _percent(new: float, old: float) -> float | None:
+    """By how much ``new`` is more than ``old``, in percent of it; None when that is zero."""
+    return round(100 * (new - old) / old, 1) if old else None
+
+
+def load_demo(path: Path) -> dict[str, Any]:
+    """The demo's results. Raises UserError when they are missing or not of the expected shape."""
+    try:
+        demo = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `fides demo`") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {error}") from None
+    try:
+        for run in demo["legal"].values():
+            run["cycles"], run["instructions"], run["exit"]
+        for attack in demo["attacks"]:
+            attack["name"], attack["base"], attack["fides"], attack["cause"]
+        dict(demo["crossing"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is not what `fides demo` writes ({error!r}): run it again") from None
+    return demo
+
+
+def build_report(results: Mapping[str, Result], demo: Mapping[str, Any]) -> dict[str, Any]:
+    """The report as plain dictionaries, from synthesis results by preset and the demo's.
+
+    Areas are numbers of primitives, ``path_ns`` nanoseconds, everything that ends in ``_pct`` percent of the
+    base preset (None where that has none). Raises UserError when a preset to compare was not synthesised.
+    """
+    missing = [name for name in (BASE, EXTENDED) if name not in results]
+    if missing:
+        raise UserError(f"there is no synthesis of {' and '.join(missing)}: run `fides synth`")
+    areas = {name: result.core.figures() for name, result in results.items()}
+    delta: dict[str, Any] = {}
+    for figure in _FIGURES:
+        new, old = areas[EXTENDED][figure], areas[BASE][figure]
+        delta[figure] = round(new - old, 3)
+        delta[f"{figure}_pct"] = _percent(new, old)
+    delta["published"] = PUBLISHED
+    return {
+        "part": PART,
+        "presets": {name: {**area, "mhz_note": MHZ_NOTE} for name, area in areas.items()},
+        "delta": delta,
+        "units": {name: area.figures() for name, area in results[EXTENDED].units.items()},
+        "demo": {"legal": demo["legal"], "attacks": demo["attacks"]},
+        "crossing": demo["crossing"],
+        "simulation": demo.get("simulation", {}),
+        "versions": tools.versions(),
+    }
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return str(value)
+
+
+def _signed(value: float | None, unit: str = "") -> str:
+    if value is None:
+        return "-"
+    return (f"{value:+.2f}" if isinstance(value, float) and not unit else f"{value:+}") + unit
+
+
+def _plain(value: Any) -> str:
+    """A value of the demo in one cell: nested ones as "name value, name value"."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_plain, value))
+    return _number(value)
+
+
+def _sections(report: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]], str]]:
+    """The tables of the report: title, column heads, rows, and a line to stand below."""
+    presets, delta = report["presets"], report["delta"]
+    published = delta["published"]
+    area = []
+    for figure, label in _FIGURES.items():
+        row = [label, *(_number(presets[name][figure]) for name in (BASE, EXTENDED))]
+        row += [_signed(delta[figure]), _signed(delta[f"{figure}_pct"], " %")]
+        has = figure in published
+        row += [f"{published[figure]:+} ({published[figure + '_pct']:+} %)" if has else ""]
+        area.append(row)
+    columns = ("name", "base", "fides", "cause")
+    attacks = [[_plain(attack[column]) for column in columns] for attack in report["demo"]["attacks"]]
+    legal = [
+        [preset, _number(run["cycles"]), _number(run["instructions"]), _number(run["exit"])]
+        for preset, run in report["demo"]["legal"].items()
+    ]
+    units = [
+        [name, *(_number(unit[figure]) for figure in _FIGURES)] for name, unit in report["units"].items()
+    ]
+    measures = [
+        [f"{group}: {name}".replace("_", " "), _plain(value)]
+        for group in ("crossing", "simulation")
+        for name, value in report[group].items()
+    ]
+    return [
+        (
+            f"Area on {report['part']}, core alone",
+            ["", BASE, EXTENDED, "delta", "delta, %", "published FIDES"],
+            area,
+            f"{next(iter(presets.values()))['mhz_note']}. Published: {published['source']}.",
+        ),
+        ("Security units, each alone", ["unit", *_FIGURES.values()], units, ""),
+        ("Attacks", ["attack", f"on {BASE}", f"on {EXTENDED}", "cause"], attacks, ""),
+        ("The program as it should run", ["preset", "cycles", "instructions", "exit code"], legal, ""),
+        ("Crossing and simulation", ["measure", "value"], measures, ""),
+        ("Versions", ["tool", "version"], [[name, value] for name, value in report["versions"].items()], ""),
+    ]
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """The report as Markdown, one table a section."""
+    lines = ["# Fides Core: report", ""]
+
+    def row(cells) -> str:
+        return "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+    for title, heads, rows, note in _sections(report):
+        lines += [f"## {title}", "", row(heads), row(["---"] * len(heads)), *map(row, rows), ""]
+        if note:
+            lines += [note, ""]
+    return "\n".join(lines[:-1]) + "\n"
+
+
+def tables(report: Mapping[str, Any]) -> Group:
+    """The report for the terminal, without the versions."""
+    parts = []
+    for title, heads, rows, note in _sections(report)[:-1]:
+        table = Table(title=title, title_justify="left", title_style="bold", caption=note or None)
+        table.caption_justify = "left"
+        numeric = title not in ("Attacks", "Crossing and simulation")
+        for index, head in enumerate(heads):
+            table.add_column(head, justify="right" if index and numeric else "left")
+        for cells in rows:
+            # A cell is data: square brackets in it are no markup.
+            table.add_row(*(str(cell).replace("[", "\\[") for cell in cells))
+        parts.append(table)
+    return Group(*parts)
+
+
+def write_report(
+    results: Mapping[str, Result], demo: Mapping[str, Any], directory: Path, console: Console | None = None
+) -> tuple[Path, Path]:
+    """Write report.json and report.md to ``directory``, show the tables on ``console``; returns both paths.
+
+    Raises UserError when results are missing or the files cannot be written.
+    """
+    report = build_report(results, demo)
+    paths = directory / "report.json", directory / "report.md"
+    replace_file(paths[0], json.dumps(report, indent=2) + "\n")
+    replace_file(paths[1], markdown(report))
+    if console is not None:
+        console.print(tables(report))
+        console.print(f"report: {paths[0]} and {paths[1]}", soft_wrap=True, highlight=False)
+    return paths
