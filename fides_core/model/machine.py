@@ -160,7 +160,7 @@ class Hart:
         self.stalled = False
         # Decoded instructions that may be fetched, by privilege and address: (operation, pad or None).
         self._decoded: dict[int, dict[int, tuple]] = {MACHINE: {}, USER: {}}
-        self._mode_changed()
+        self.refresh()
 
     # One instruction
 
@@ -171,7 +171,7 @@ class Hart:
             interrupt = control.interrupt()
             if interrupt is not None:
                 self.pc = control.enter(self.pc, interrupt)
-                self._mode_changed()
+                self.refresh()
                 return
         pc = self.pc
         try:
@@ -194,10 +194,13 @@ class Hart:
 
     def _trap(self, cause: ExceptionCause, value: int) -> None:
         self.pc = self.control.enter(self.pc, cause, value)
-        self._mode_changed()
+        self.refresh()
 
-    def _mode_changed(self) -> None:
-        """Derive what depends on privilege and enable bits (contract, section 3)."""
+    def refresh(self) -> None:
+        """Derive what depends on privilege and enable bits (contract, section 3).
+
+        To be called when ``control`` or ``xfides`` was changed from outside.
+        """
         control, xfides = self.control, self.xfides
         user = control.privilege == USER
         self._current = self._decoded[control.privilege]
@@ -399,7 +402,7 @@ class Hart:
         if self.control.privilege != MACHINE:
             raise Trap(ExceptionCause.ILLEGAL_INSTRUCTION, word)
         target = self.control.leave()
-        self._mode_changed()
+        self.refresh()
         return target
 
     def _wfi(self, pc: int, word: int) -> None:
@@ -430,7 +433,7 @@ class Hart:
             x[rd or DISCARD] = old
             if protects:
                 self.flush()
-            self._mode_changed()
+            self.refresh()
 
         return operation
 

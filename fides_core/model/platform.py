@@ -243,13 +243,14 @@ class Platform:
             try:
                 elf = ELFFile(file)
                 machine, bits = elf["e_machine"], elf.elfclass
-                segments = [
-                    (segment["p_paddr"], segment["p_memsz"], segment.data())
-                    for segment in elf.iter_segments("PT_LOAD")
-                    if segment["p_memsz"]
-                ]
-            except ELFError as error:
-                raise ValueError(f"{path}: not an ELF file ({error})") from None
+                segments = []
+                for segment in elf.iter_segments("PT_LOAD"):
+                    if len(data := segment.data()) != segment["p_filesz"]:
+                        raise ValueError("it ends inside a segment")
+                    if segment["p_memsz"]:
+                        segments.append((segment["p_paddr"], segment["p_memsz"], data))
+            except (ELFError, UnicodeDecodeError, KeyError, IndexError, TypeError, ValueError) as error:
+                raise ValueError(f"{path}: not an ELF file, or a damaged one ({error})") from None
         if machine != "EM_RISCV" or bits != 64 or not elf.little_endian:
             raise ValueError(f"{path}: an ELF for {machine}, {bits} bits, not for a little-endian RV64")
         if not segments:
