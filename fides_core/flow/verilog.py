@@ -70,7 +70,6 @@ def convert(component, name: str) -> str:
 
     Raises ToolMissing without Yosys.
     """
-    tools.yosys_command()  # before the work
     with _without_big_zeros():
         text = rtlil.convert(component, name=name, emit_src=False)
     attributes = " ".join(f"-remove {attribute}" for attribute in _DROPPED_ATTRIBUTES)
@@ -131,6 +130,7 @@ def generate(preset_or_config: str | Config, out_dir: Path | None = None) -> Pat
     written, ToolMissing without Yosys; the files are then as they were before.
     """
     config = configuration(preset_or_config)
+    tools.yosys_command()  # before the work
     out_dir = tools.ROOT / "rtl" if out_dir is None else Path(out_dir)
     from fides_core.soc.top import FidesSoC  # here, because it takes a second and bad input should not wait
 

