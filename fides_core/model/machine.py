@@ -260,6 +260,26 @@ class Hart:
         if size == 8:
             self.flush(address + 4)
 
+    # The table is accessed with M-mode's rights; mtval of a failing access is the one of a memory exception.
+
+    def _check(self, pointer: int, offset: int, log2_bytes: int) -> int:
+        try:
+            return self.pointers.check(pointer, offset, log2_bytes)
+        except Trap as trap:
+            raise Trap(trap.cause, PointerState.add(pointer, offset)) from None
+
+    def _mint(self, pointer: int, request: int) -> int:
+        try:
+            return self.pointers.mint(pointer, request)
+        except Trap as trap:
+            raise Trap(trap.cause, pointer) from None
+
+    def _revoke(self, pointer: int) -> None:
+        try:
+            self.pointers.revoke(pointer)
+        except Trap as trap:
+            raise Trap(trap.cause, pointer) from None
+
     def _table_read(self, address: int) -> int:
         return self._access_load(address, 8, machine=True)
 
@@ -460,7 +480,7 @@ class Hart:
 
             def operation():
                 if self._check_pointers:
-                    x[rd] = self.pointers.check(x[rs1], x[rs2], log2_bytes)
+                    x[rd] = self._check(x[rs1], x[rs2], log2_bytes)
                 else:
                     x[rd] = PointerState.add(x[rs1], x[rs2])
 
@@ -469,7 +489,7 @@ class Hart:
 
             def operation():
                 if self._check_pointers:
-                    self.pointers.check(x[rs1], imm, log2_bytes)
+                    self._check(x[rs1], imm, log2_bytes)
 
         elif name == "ptradd":
 
@@ -479,13 +499,13 @@ class Hart:
         elif name == "mint":
 
             def operation():
-                x[rd] = self.pointers.mint(x[rs1], x[rs2]) if self._check_pointers else x[rs1]
+                x[rd] = self._mint(x[rs1], x[rs2]) if self._check_pointers else x[rs1]
 
         elif name == "revoke":
 
             def operation():
                 if self._check_pointers:
-                    self.pointers.revoke(x[rs1])
+                    self._revoke(x[rs1])
 
         else:
             raise NotImplementedError(name)

@@ -9,8 +9,7 @@ from elftools.elf.elffile import ELFFile
 
 from ..config import Config
 from ..isa.causes import InterruptCause
-from ..isa.csrs import CSR
-from ..isa.instructions import BY_NAME
+from ..isa.encode import encode
 from ..soc.memory_map import BOOT_ROM, CLINT, EXIT, MAIN_MEMORY_BASE, UART, UartRegister
 from .machine import DISCARD, BusError, Hart
 
@@ -31,19 +30,21 @@ class Outcome:
     pc: int
 
 
-def boot_rom_words() -> list[int]:
-    """The boot ROM: a0 = mhartid, then on to main memory with t0 = 0x8000_0000."""
-    a0, t0 = 10, 5
+def boot_rom_words(hart_id: int) -> list[int]:
+    """The boot ROM: to main memory with a0 = ``hart_id``, a1 = 0 and t1 = 0x8000_0000."""
+    a0, a1, t1 = 10, 11, 6
     return [
-        BY_NAME["csrrs"].match | CSR.MHARTID << 20 | a0 << 7,
-        BY_NAME["addi"].match | 1 << 20 | t0 << 7,
-        BY_NAME["slli"].match | 31 << 20 | t0 << 15 | t0 << 7,
-        BY_NAME["jalr"].match | t0 << 15,
+        encode("addi", rd=a0, imm=hart_id),
+        encode("addi", rd=a1),
+        encode("addi", rd=t1, imm=1),
+        encode("slli", rd=t1, rs1=t1, imm=31),
+        encode("jalr", rs1=t1),
+        encode("addi"),
     ]
 
 
 class _Uart:
-    """Shakti's register layout. Transmits at once; receives from a given byte string."""
+    """Shakti's register layout, repeated every 16 bytes. Transmits at once; receives from ``received``."""
 
     def __init__(self, divisor: int, received: bytes, transmit: Callable[[int], None]):
         self._baud = divisor
@@ -52,6 +53,7 @@ class _Uart:
         self._transmit = transmit
 
     def read(self, offset: int) -> int:
+        offset %= 16
         if offset == UartRegister.BAUD:
             return self._baud
         if offset == UartRegister.RECEIVE:
@@ -63,8 +65,9 @@ class _Uart:
         return 0
 
     def write(self, offset: int, value: int, mask: int) -> None:
-        if offset == UartRegister.BAUD:
-            self._baud = (self._baud & ~mask | value & mask) & 0xFFFF
+        offset %= 16
+        if offset == UartRegister.BAUD and mask & 0xFF:
+            self._baud = value & 0xFFFF or 1
         elif offset == UartRegister.TRANSMIT and mask & 0xFF:
             self._transmit(value & 0xFF)
 
@@ -137,7 +140,7 @@ class Platform:
     ):
         self.config = config
         self.memory = bytearray(config.soc.memory_bytes)
-        code = b"".join(word.to_bytes(4, "little") for word in boot_rom_words())
+        code = b"".join(word.to_bytes(4, "little") for word in boot_rom_words(config.core.hart_id))
         self.rom = code.ljust(BOOT_ROM.size, b"\0")
         self.uart_output = bytearray()
         self.exit_code: int | None = None

@@ -30,7 +30,10 @@ class XfidesRegisters:
         self.comcause = 0
         self.comsel = 0
         self._constant = 0
+        self._comsel_mask = 0
         if compartments:
+            numbers = max(config.compartments, config.shadow_stack_entries)
+            self._comsel_mask = 0xF0000 | numbers - 1
             self._constant = (
                 config.compartments.bit_length() - 1 << Comctl.LOG2_COMPARTMENTS
                 | config.shadow_stack_entries << Comctl.CAPACITY
@@ -58,7 +61,7 @@ class XfidesRegisters:
             registers[XfidesCSR.ANYCOMPCEND] = field(state, "fluid_end", RANGE_MASK, True)
             registers[XfidesCSR.SSDEPTH] = field(state, "ssdepth", 0xFFFF, False)
             registers[XfidesCSR.SSBASE] = field(state, "ssbase", 0xFFFF, False)
-            registers[XfidesCSR.COMSEL] = field(self, "comsel", 0xFFFFF, False)
+            registers[XfidesCSR.COMSEL] = field(self, "comsel", self._comsel_mask, False)
             registers[XfidesCSR.COMDATA] = self._read_comdata, self._write_comdata
         if self.pointers:
             state = self.pointers
@@ -127,9 +130,11 @@ class XfidesRegisters:
                     "fmark": value >> FidesContext.FMARK & 0xFFFF,
                 }
             state.slots[number % state.capacity] = state.entry(number)._replace(**change)
-        elif self.locked or number >= state.compartments:
-            pass
-        elif what == Comsel.RANGE_START:
+            return
+        if self.locked:
+            return
+        number %= state.compartments
+        if what == Comsel.RANGE_START:
             state.range_start[number] = value & RANGE_MASK
         elif what == Comsel.RANGE_END:
             state.range_end[number] = value & RANGE_MASK

@@ -190,13 +190,13 @@ class TestPointers:
     def test_table_that_cannot_be_accessed(self, pointers, address):
         pointers.hart.pointers.base = address
         pointers.x[6] = 9 << 32 | 8
-        assert pointers.do("vali.1", START, rs1=5) == (Cause.LOAD_ACCESS_FAULT, address + 56)
-        for name, entry in (("mint", 9), ("revoke", 7)):
+        pointer = pointers.x[5]
+        assert pointers.do("vali.1", START, rs1=5, imm=3) == (Cause.LOAD_ACCESS_FAULT, pointer + 3)
+        for name, value in (("val.1", pointer + 8), ("mint", pointer), ("revoke", pointer)):
             pointers.mode(user=True, fen=True)
-            trap = Cause.LOAD_ACCESS_FAULT, address + 8 * entry
-            assert pointers.do(name, START, rs1=5, rs2=6) == trap
+            assert pointers.do(name, START, rs1=5, rs2=6) == (Cause.LOAD_ACCESS_FAULT, value)
         pointers.mode(user=True, fen=True)
-        assert pointers.do("mint", START, rs1=5, rs2=8) == (Cause.STORE_ACCESS_FAULT, address + 8 * 16)
+        assert pointers.do("mint", START, rs1=5, rs2=8) == (Cause.STORE_ACCESS_FAULT, pointer)
         assert pointers.hart.pointers.mark.value == 16
 
     def test_table_is_accessed_with_machine_rights(self, pointers):
@@ -251,7 +251,7 @@ class TestRegisters:
         (XfidesCSR.PARCOMPCSTART, 0xFFFF_FFC0), (XfidesCSR.ANYCOMPCSTART, 0xFFFF_FFC0),
         (XfidesCSR.ANYCOMPCEND, 0xFFFF_FFC0), (XfidesCSR.FIDESMETADATABASE, 0xFFFF_FFF8),
         (XfidesCSR.FSTACKBASE, 0xFFFF), (XfidesCSR.FSTACKEND, 0xFFFF), (XfidesCSR.SSDEPTH, 0xFFFF),
-        (XfidesCSR.SSBASE, 0xFFFF), (XfidesCSR.COMSEL, 0xF_FFFF), (XfidesCSR.COMDATA, 0),
+        (XfidesCSR.SSBASE, 0xFFFF), (XfidesCSR.COMSEL, 0xF_01FF), (XfidesCSR.COMDATA, 0),
         (XfidesCSR.FMARK, 0xFFFF), (XfidesCSR.COOKIESEED, 0),
     ])  # fmt: skip
     def test_fields(self, bench, csr, read):
@@ -286,14 +286,14 @@ class TestRegisters:
     def test_ranges_and_matrix(self, bench):
         state = bench.hart.compartments
         for what, number, value in (
-            (Comsel.RANGE_START, 3, M), (Comsel.RANGE_END, 255, 0x8000_1040), (Comsel.RANGE_END, 256, 64),
+            (Comsel.RANGE_START, 3, M), (Comsel.RANGE_END, 255, 0x8000_1040), (Comsel.RANGE_END, 256 + 4, 64),
             (Comsel.MATRIX_WORD0, 3, 1 << 63 | 1), (Comsel.MATRIX_WORD3, 3, 1),
-            (Comsel.MATRIX_WORD3, 0xFFFF, 1),
         ):  # fmt: skip
             self.select(bench, what, number)
             bench.csr_write(XfidesCSR.COMDATA, value)
             assert bench.csr_read(XfidesCSR.COMDATA) == 0
         assert state.range_start[3] == 0xFFFF_FFC0 and state.range_end[255] == 0x8000_1040
+        assert state.range_end[4] == 64
         assert state.allowed[3] == 1 << 192 | 1 << 63 | 1 and sum(state.allowed) == state.allowed[3]
         self.select(bench, Comsel.MATRIX_WORD0, 3)
         bench.csr_write(XfidesCSR.COMDATA, 2)
