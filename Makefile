@@ -24,7 +24,7 @@ lint: setup
 	$(VENV)/bin/ruff check .
 
 test: lint
-	$(VENV)/bin/pytest -n $(JOBS) --dist loadgroup --junitxml=build/test-results.xml
+	$(VENV)/bin/pytest -n $(JOBS) --dist loadfile --junitxml=build/test-results.xml
 
 rtl: setup
 	$(VENV)/bin/fides generate --all

@@ -213,12 +213,16 @@ def demo(jobs: JobsOption = _CORES_BESIDE) -> None:
     start = time.monotonic()
     from fides_core.flow import report as reports
     from fides_core.flow import synthesis, tools
-    from fides_core.flow.demo import run_demo
+    from fides_core.flow.demo import DemoFailed, run_demo
 
     files = _generate(console, list(PRESETS))
-    with _synthesis_beside(console, jobs):
-        run_demo(console)
-        console.print("waiting for synthesis to end")
+    try:
+        with _synthesis_beside(console, jobs):
+            run_demo(console)
+            console.print("waiting for synthesis to end")
+    except DemoFailed as error:
+        print(f"fides: the demo failed: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
     results = synthesis.synthesise(files, jobs=jobs)  # recalled from the run beside
     demo_results = reports.load_demo(tools.ROOT / "build" / "demo.json")
     reports.write_report(results, demo_results, tools.ROOT / "build", console)

@@ -29,13 +29,13 @@ PUBLISHED = {
 
 _FIGURES = {
     "lut": "LUT",
-    "lutram": "of these as memory",
+    "lutram": "LUTRAM",
     "ff": "FF",
     "bram36": "RAMB36",
     "bram18": "RAMB18",
     "dsp": "DSP",
     "carry4": "CARRY4",
-    "path_ns": "longest logic path, ns",
+    "path_ns": "logic path, ns",
 }
 
 
@@ -57,7 +57,8 @@ def load_demo(path: Path) -> dict[str, Any]:
             run["cycles"], run["instructions"], run["exit"]
         for attack in demo["attacks"]:
             attack["name"], attack["base"], attack["fides"], attack["cause"]
-        dict(demo["crossing"])
+        for cycles in demo["crossing"].values():
+            dict(cycles)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is not what `fides demo` writes ({error!r}): run it again") from None
     return demo
@@ -105,15 +106,6 @@ def _signed(value: float | None, unit: str = "") -> str:
     return (f"{value:+.2f}" if isinstance(value, float) and not unit else f"{value:+}") + unit
 
 
-def _plain(value: Any) -> str:
-    """A value of the demo in one cell: nested ones as "name value, name value"."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_plain, value))
-    return _number(value)
-
-
 def _sections(report: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]], str]]:
     """The tables of the report: title, column heads, rows, and a line to stand below."""
     presets, delta = report["presets"], report["delta"]
@@ -125,19 +117,23 @@ def _sections(report: Mapping[str, Any]) -> list[tuple[str, list[str], list[list
         has = figure in published
         row += [f"{published[figure]:+} ({published[figure + '_pct']:+} %)" if has else ""]
         area.append(row)
-    columns = ("name", "base", "fides", "cause")
-    attacks = [[_plain(attack[column]) for column in columns] for attack in report["demo"]["attacks"]]
+    attacks = [
+        [attack.get("title", attack["name"]), attack["base"], attack["fides"]]
+        for attack in report["demo"]["attacks"]
+    ]
+    speed = report["simulation"]
     legal = [
-        [preset, _number(run["cycles"]), _number(run["instructions"]), _number(run["exit"])]
+        [preset, *map(_number, (run["cycles"], run["instructions"], run["exit"], speed.get(preset)))]
         for preset, run in report["demo"]["legal"].items()
     ]
     units = [
         [name, *(_number(unit[figure]) for figure in _FIGURES)] for name, unit in report["units"].items()
     ]
-    measures = [
-        [f"{group}: {name}".replace("_", " "), _plain(value)]
-        for group in ("crossing", "simulation")
-        for name, value in report[group].items()
+    crossing = report["crossing"]
+    kinds = dict.fromkeys(kind for cycles in crossing.values() for kind in cycles)
+    calls = [
+        [kind.replace("_", " "), *(_number(cycles.get(kind)) for cycles in crossing.values())]
+        for kind in kinds
     ]
     return [
         (
@@ -147,9 +143,19 @@ def _sections(report: Mapping[str, Any]) -> list[tuple[str, list[str], list[list
             f"{next(iter(presets.values()))['mhz_note']}. Published: {published['source']}.",
         ),
         ("Security units, each alone", ["unit", *_FIGURES.values()], units, ""),
-        ("Attacks", ["attack", f"on {BASE}", f"on {EXTENDED}", "cause"], attacks, ""),
-        ("The program as it should run", ["preset", "cycles", "instructions", "exit code"], legal, ""),
-        ("Crossing and simulation", ["measure", "value"], measures, ""),
+        ("Attacks", ["attack", f"on {BASE}", f"on {EXTENDED}"], attacks, ""),
+        (
+            "The program as it should run",
+            ["preset", "cycles", "instructions", "exit code", "simulated at, MHz"],
+            legal,
+            "",
+        ),
+        (
+            "A call and its return, clock cycles",
+            ["kind", *crossing],
+            calls,
+            "extra: more than the same call inside a compartment.",
+        ),
         ("Versions", ["tool", "version"], [[name, value] for name, value in report["versions"].items()], ""),
     ]
 
@@ -174,7 +180,7 @@ def tables(report: Mapping[str, Any]) -> Group:
     for title, heads, rows, note in _sections(report)[:-1]:
         table = Table(title=title, title_justify="left", title_style="bold", caption=note or None)
         table.caption_justify = "left"
-        numeric = title not in ("Attacks", "Crossing and simulation")
+        numeric = title != "Attacks"
         for index, head in enumerate(heads):
             table.add_column(head, justify="right" if index and numeric else "left")
         for cells in rows:

@@ -19,9 +19,11 @@ DEMO = {
         "base": {"cycles": 1000, "instructions": 900, "exit": 0},
         "fides": {"cycles": 1010, "instructions": 905, "exit": 0},
     },
-    "attacks": [{"name": "ui|votes", "base": "[red]votes changed", "fides": "stopped", "cause": "DENIED"}],
-    "crossing": {"extra_cycles": 4, "by_kind": {"call": 1.5, "return": 2}},
-    "simulation": {"mhz": 1.25},
+    "attacks": [
+        {"name": "ui|votes", "base": "[red]votes changed", "fides": "stopped: DENIED", "cause": "DENIED"}
+    ],
+    "crossing": {"base": {"inside": 9.0}, "fides": {"inside": 9.0, "across": 13.5}, "extra": {"across": 4.5}},
+    "simulation": {"base": 1.25},
 }
 
 
@@ -62,8 +64,9 @@ def test_files_and_terminal(tmp_path, demo_file):
     text = paths[1].read_text()
     assert "| LUT | 1000 | 1350 | +350 | +35.0 % | +2200 (+6.1 %) |" in text
     assert "| RAMB36 | 0 | 3 | +3 | - |  |" in text
-    assert "| ui\\|votes | [red]votes changed | stopped | DENIED |" in text
-    assert "| crossing: by kind | call 1.50, return 2 |" in text
+    assert "| ui\\|votes | [red]votes changed | stopped: DENIED |" in text
+    assert "| inside | 9.00 | 9.00 | - |" in text and "| across | - | 13.50 | 4.50 |" in text
+    assert "| base | 1000 | 900 | 0 | 1.25 |" in text and "| fides | 1010 | 905 | 0 | - |" in text
     shown = console.export_text()
     for part in ("+35.0 %", "+2200", "[red]votes changed", "DENIED", "shadow_stack", str(paths[1])):
         assert part in shown, part
@@ -87,7 +90,7 @@ def test_missing_demo(tmp_path):
         "{}",
         json.dumps({**DEMO, "legal": {"base": {"cycles": 1}}}),
         json.dumps({**DEMO, "attacks": [{"name": "x"}]}),
-        json.dumps({**DEMO, "crossing": 3}),
+        json.dumps({**DEMO, "crossing": {"extra": 3}}),
     ],
 )
 def test_malformed_demo(tmp_path, text):

@@ -15,9 +15,6 @@ from fides_core.errors import UserError
 from fides_core.flow import synthesis, tools, verilog
 from fides_core.flow.synthesis import Area, Result
 
-# The small design is synthesised once for all of these tests, so they belong into one process.
-pytestmark = pytest.mark.xdist_group("synthesis")
-
 
 class Everything(wiring.Component):
     """One of each resource: an adder, a multiplier, a LUT memory, a block RAM of 36 Kbit and one of 18."""

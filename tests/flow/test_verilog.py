@@ -17,9 +17,6 @@ from fides_core.config import PRESETS
 from fides_core.errors import UserError
 from fides_core.flow import tools, verilog
 
-# The presets are generated once for all of these tests, so they belong into one process.
-pytestmark = pytest.mark.xdist_group("verilog")
-
 GENERATE = "import sys; from fides_core.flow.verilog import generate; generate(sys.argv[1], sys.argv[2])"
 
 
