@@ -7,7 +7,7 @@ core with Xfides); and is linked into its owner's range by a generated linker sc
     U-mode text  restricted fluid, complete fluid, one range for each compartment, traps between them
     U-mode data  constants | data, bss, heap, stack
 
-An image is built again only when something it is made of has changed.
+An image is built again only when something it is made of has changed, and of it only those objects.
 """
 
 import hashlib
@@ -15,8 +15,10 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
@@ -38,6 +40,7 @@ __all__ = ["ARCHITECTURE", "BUILD", "SW", "build_image", "linker_script", "with_
 
 SW = tools.ROOT / "sw"
 BUILD = tools.ROOT / "build" / "sw"
+OBJECTS = BUILD / "objects"  # compiled sources, by a hash of all that went into them
 
 ARCHITECTURE = ("-march=rv64im_zicsr_zifencei", "-mabi=lp64", "-mcmodel=medany")
 PREFIX = "riscv64-unknown-elf-"
@@ -67,12 +70,13 @@ def build_image(program: str | Path, config: Config, directory: Path = BUILD) ->
     policy = Policy.load(folder / "policy.toml")
     output = directory / folder.name / f"{config.name}.elf"
     stamp = output.with_suffix(".sha256")
-    digest = _digest(folder, policy, config)
+    toolchain = _run("gcc", "--version")
+    digest = _digest(folder, policy, config, toolchain)
     if output.exists() and stamp.exists() and stamp.read_text() == digest:
         return output
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".building-") as work:
-        build = _Build(policy, config, Path(work))
+        build = _Build(policy, config, Path(work), toolchain)
         image = build.run()
         audit_image(image, config)
         shutil.copy(build.work / "image.map", output.with_suffix(".map"))
@@ -105,7 +109,7 @@ def with_argument(image: Path, argument: int) -> Path:
     return output
 
 
-def _digest(folder: Path, policy: Policy, config: Config) -> str:
+def _digest(folder: Path, policy: Policy, config: Config, toolchain: str) -> str:
     """A hash over everything that the image is made of."""
     files = {path for part in ("monitor", "runtime") for path in (SW / part).rglob("*")}
     files |= {path for part in (folder, *policy.include) for path in part.rglob("*")}
@@ -114,8 +118,7 @@ def _digest(folder: Path, policy: Policy, config: Config) -> str:
     own = ("audit", "checkcap", "image", "policy", "scenarios")
     files |= {package / "software" / f"{name}.py" for name in own}
     files |= {*(package / "isa").glob("*.py"), package / "soc" / "memory_map.py"}
-    hashed = hashlib.sha256()
-    hashed.update(_run("gcc", "--version").encode())
+    hashed = hashlib.sha256(toolchain.encode())
     hashed.update(repr((config.core.xfides, config.soc.memory_bytes)).encode())
     for path in sorted(files):
         if path.is_file():
@@ -129,17 +132,20 @@ def _run(tool: str, *arguments, work: Path | None = None) -> str:
     finished = subprocess.run(command, cwd=work, capture_output=True, text=True, errors="replace")
     if finished.returncode:
         lines = [line.strip() for line in finished.stderr.splitlines() if line.strip()] or ["no message"]
-        raise UserError(f"{PREFIX}{tool}: {next((line for line in lines if 'error' in line), lines[0])}")
+        telling = ("error", "undefined reference")
+        line = next((line for line in lines if any(word in line for word in telling)), lines[0])
+        raise UserError(f"{PREFIX}{tool}: {line}")
     return finished.stdout
 
 
 @dataclass
 class _Build:
-    """One image. ``work``: folder for all intermediate files."""
+    """One image. ``work``: folder for all intermediate files; ``toolchain``: the compiler's version."""
 
     policy: Policy
     config: Config
     work: Path
+    toolchain: str
 
     @property
     def xfides(self) -> bool:
@@ -167,23 +173,58 @@ class _Build:
         _run("ld", *options, *objects, work=self.work)
         return self.work / "image.elf"
 
+    def _includes(self) -> tuple[Path, ...]:
+        return (self.work, SW / "runtime" / "include", SW / "monitor", *self.policy.include)
+
+    def _options(self) -> list[str]:
+        return [*CFLAGS, f"-DXFIDES={int(self.xfides)}"]
+
     def _flags(self) -> list[str]:
-        folders = (self.work, SW / "runtime" / "include", SW / "monitor", *self.policy.include)
-        return [*CFLAGS, f"-DXFIDES={int(self.xfides)}", *(f"-I{folder}" for folder in folders)]
+        return [*self._options(), *(f"-I{folder}" for folder in self._includes())]
+
+    @cached_property
+    def _environment(self) -> bytes:
+        """A hash of what every source's object depends on: compiler, options, headers, this package."""
+        hashed = hashlib.sha256(self.toolchain.encode())
+        hashed.update(repr(self._options()).encode())
+        headers = [path for folder in self._includes() for path in sorted(folder.glob("*.h"))]
+        for path in (*headers, Path(__file__).with_name("checkcap.py"), Path(__file__)):
+            hashed.update(path.name.encode() + path.read_bytes())
+        return hashed.digest()
+
+    def _object(self, name: str, inputs: Iterable[bytes], make: Callable[[], None]) -> str:
+        """``name`` + ".o" in the work folder: recalled, or made by ``make`` and kept."""
+        hashed = hashlib.sha256(self._environment)
+        for data in inputs:
+            hashed.update(hashlib.sha256(data).digest())
+        kept = OBJECTS / f"{hashed.hexdigest()}.o"
+        target = self.work / f"{name}.o"
+        if kept.exists():
+            shutil.copyfile(kept, target)
+        else:
+            make()
+            OBJECTS.mkdir(parents=True, exist_ok=True)
+            partial = OBJECTS / f".{kept.name}.{self.work.name}"
+            shutil.copyfile(target, partial)
+            partial.replace(kept)
+        return target.name
 
     def _compile(self, owner: str, number: int, source: Path, cid: int) -> str:
         """Compiles one source of the program; returns its object's name, which the linker script matches."""
         name = f"{owner}.{number}.{source.stem}"
-        step = "-S" if source.suffix == ".c" else "-E"
-        assembly = self.work / f"{name}.s"
-        _run("gcc", *self._flags(), step, source, "-o", assembly)
-        if self.xfides:
-            try:
-                assembly.write_text(insert_landing_pads(assembly.read_text(), cid).text)
-            except ValueError as error:
-                raise UserError(f"{source}: {error}") from None
-        self._assemble(name)
-        return f"{name}.o"
+
+        def make() -> None:
+            assembly = self.work / f"{name}.s"
+            step = "-S" if source.suffix == ".c" else "-E"
+            _run("gcc", *self._flags(), step, source, "-o", assembly)
+            if self.xfides:
+                try:
+                    assembly.write_text(insert_landing_pads(assembly.read_text(), cid).text)
+                except ValueError as error:
+                    raise UserError(f"{source}: {error}") from None
+            self._assemble(name)
+
+        return self._object(name, (source.name.encode(), source.read_bytes(), bytes([cid])), make)
 
     def _assemble(self, name: str) -> None:
         _run("gcc", *ARCHITECTURE, "-c", f"{name}.s", "-o", f"{name}.o", work=self.work)
@@ -191,13 +232,16 @@ class _Build:
     def _monitor(self) -> str:
         """The monitor as one object, its own names hidden from the program's."""
         sources = sorted(path for path in (SW / "monitor").iterdir() if path.suffix in (".c", ".S"))
-        objects = []
-        for source in sources:
-            objects.append(f"monitor-{source.stem}.o")
-            _run("gcc", *self._flags(), "-c", source, "-o", self.work / objects[-1])
-        _run("ld", "-r", "-o", "monitor.o", *objects, work=self.work)
-        _run("objcopy", "--keep-global-symbol=monitor_reset", "monitor.o", work=self.work)
-        return "monitor.o"
+
+        def make() -> None:
+            objects = []
+            for source in sources:
+                objects.append(f"monitor-{source.stem}.o")
+                _run("gcc", *self._flags(), "-c", source, "-o", self.work / objects[-1])
+            _run("ld", "-r", "-o", "monitor.o", *objects, work=self.work)
+            _run("objcopy", "--keep-global-symbol=monitor_reset", "monitor.o", work=self.work)
+
+        return self._object("monitor", (source.read_bytes() for source in sources), make)
 
     def _generated(self, objects: list[str]) -> list[str]:
         """The policy section, the pointers to statics, and what the runtime is told."""

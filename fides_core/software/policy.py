@@ -429,12 +429,17 @@ class PolicySection:
         for (_, end, name), (start, _, other) in zip(ordered, ordered[1:], strict=False):
             if start < end:
                 raise ValueError(f"the ranges of {name} and {other} overlap")
+        self._check_compartments(max_compartments)
+
+    def _check_compartments(self, max_compartments: int) -> None:
+        header = self.header
         cids = [row["cid"] for row in self.compartments]
         for row in self.compartments:
             if row["cid"] >= max_compartments:
                 raise ValueError(f"{row['name']}: the id {row['cid']} is not below {max_compartments}")
             if cids.count(row["cid"]) > 1:
                 raise ValueError(f"two compartments with the id {row['cid']}")
+        for row in self.compartments:
             missing = [
                 bit
                 for bit in range(MAX_COMPARTMENTS)

@@ -8,7 +8,6 @@
 #include "election.h"
 
 #define PRECINCTS 600         /* more activations than the shadow stack has entries on chip */
-#define TICK_PERIOD 500       /* of mtime */
 #define BROKEN_BALLOT 6       /* this one arrives with a broken seal */
 #define BALLOTS_FOR_ATTACKS 3 /* enough to steal */
 
@@ -68,7 +67,7 @@ static uint64_t visit_precinct(unsigned precinct)
 
 static void visit_precincts(void)
 {
-  hypercall(HYPERCALL_TICKS, TICK_PERIOD, 0);
+  hypercall(HYPERCALL_TICKS, MINIMUM_TICK_PERIOD, 0);
   uint64_t sum = visit_precinct(PRECINCTS);
   uint64_t ticks = hypercall(HYPERCALL_TICKS, 0, 0);
   print("main: %u precincts, sum %lu, %s\n", PRECINCTS, sum, ticks ? "interrupted" : "not interrupted");

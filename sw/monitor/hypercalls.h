@@ -8,7 +8,10 @@
 #define HYPERCALL_TIME 2    /* result: mtime */
 #define HYPERCALL_CYCLE 3   /* result: clock cycles */
 #define HYPERCALL_INSTRET 4 /* result: instructions retired */
-#define HYPERCALL_TICKS 5   /* a0: period of the timer interrupt in ticks of mtime, 0: off; result: interrupts so far */
+#define HYPERCALL_TICKS 5   /* a0: period of the timer interrupt in mtime, 0: off; result: interrupts so far */
+
+/* A shorter period is taken as this one: the program has to get on between two interrupts. */
+#define MINIMUM_TICK_PERIOD 500
 
 /* Exit codes. 0..31 are the program's. */
 #define EXIT_MAX_PROGRAM 31

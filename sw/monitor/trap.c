@@ -60,6 +60,8 @@ static uint64_t hypercall_write(uint64_t buffer, uint64_t count)
 
 static uint64_t hypercall_ticks(uint64_t period)
 {
+  if (period && period < MINIMUM_TICK_PERIOD)
+    period = MINIMUM_TICK_PERIOD;
   tick_period = period;
   *mtimecmp = period ? *mtime + period : UINT64_MAX;
   return ticks;

@@ -129,7 +129,7 @@ void *malloc(size_t size)
 {
   if (!ready)
     start();
-  uint64_t granules = size ? (size + GRANULE - 1) / GRANULE : 1;
+  uint64_t granules = size ? size / GRANULE + (size % GRANULE != 0) : 1;
   uint16_t block = first_fit(granules);
 #if XFIDES
   while (block == NONE && quarantine_count) {
