@@ -10,8 +10,8 @@ class Result(enum.IntEnum, shape=2):
 
     ALU = 0
     ADDRESS = 1  # the address adder: lui, auipc, and the address of a load or store for mtval
-    LINK = 2  # address of the next instruction
-    SPECIAL = 3  # divider, or the fat-pointer unit
+    OTHER = 2  # address of the next instruction, or mtval of an exception that decode knows of
+    DIVIDER = 3  # the divider, which passes rs1 on for everything but divisions: CSR operands, mint
 
 
 class SecurityOp(enum.IntEnum, shape=4):
@@ -34,13 +34,14 @@ class Control(data.Struct):
     """Decoded control signals of one instruction; all zero is a no-op."""
 
     result: Result
-    funct3: 3  # for val and vali: log2 of the access size
+    funct3: 3
     subtract: 1
     arithmetic: 1
     word: 1
     unsigned: 1
     b_immediate: 1  # the ALU's second operand is the immediate
     base_pc: 1  # the address adder starts at pc instead of rs1
+    keep_upper: 1  # bits [63:32] of the result are those of rs1
     branch: 1
     jump: 1
     load: 1
@@ -53,11 +54,13 @@ class Control(data.Struct):
     wfi: 1
     write: 1  # writes rd
     security: SecurityOp
+    size: 3  # val and vali: log2 of the access size in bytes; landing pads: bits [7:5] of the compartment
 
 
 class ExecuteRequest(data.Struct):
     """Decode to execute. Operands are final; ``cause`` is valid with ``exception`` or ``interrupt``; ``far``: the
-    address of the instruction is 2^32 or more (fetch knows its upper half)."""
+    address of the instruction is 2^32 or more (fetch knows its upper half); ``rd`` of a landing pad holds bits [4:0] of
+    its compartment."""
 
     pc: 32
     far: 1
@@ -73,7 +76,7 @@ class ExecuteRequest(data.Struct):
 
 class MemoryRequest(data.Struct):
     """Execute to memory. ``result``: the result; address for loads and stores; operand for CSR instructions; mtval
-    with ``exception`` or ``interrupt``."""
+    of an exception, unless it is a control-flow exception (pc) or an interrupt (0)."""
 
     pc: 32
     far: 1
@@ -84,6 +87,7 @@ class MemoryRequest(data.Struct):
     store: 1  # the access is a write
     access: 1  # a response of the data bus is due
     funct3: 3
+    size: 3
     multiply: 1
     csr: 1
     csr_number: 12

@@ -7,12 +7,13 @@ that needs the datum at once), traps are taken in memory. A ``kill`` from memory
 instruction in execute, so whatever execute does while memory is empty is final.
 """
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..config import CoreConfig
 from ..security.extension import SecurityExtension
+from ..security.registers import is_extension_number
 from .bus import DataBus, InstructionBus
 from .csr import CSRFile
 from .decode import DecodeStage
@@ -59,7 +60,8 @@ class Core(wiring.Component):
         connect(m, execute.bus, flipped(dbus))
 
         # Fetch goes on at the handler, or where mret returns to, one cycle after memory decided so.
-        leaving, returning = Signal(), Signal()
+        leaving = Signal()
+        returning = Signal()
         m.d.sync += [leaving.eq(memory.trap | memory.mret), returning.eq(memory.mret)]
         m.d.comb += [
             fetch.redirect.eq(leaving | execute.redirect),
@@ -173,7 +175,8 @@ class Core(wiring.Component):
             extension.x_pc.eq(current.pc),
             extension.x_rs1.eq(current.rs1),
             extension.x_rs2.eq(current.rs2),
-            extension.x_cid.eq(current.immediate[:8]),
+            extension.x_cid.eq(Cat(current.rd, current.control.size)),
+            extension.x_target.eq(view.target),
             extension.x_total.eq(view.total),
             extension.x_advance.eq(view.advance),
             extension.x_fire.eq(view.fire),
@@ -183,28 +186,31 @@ class Core(wiring.Component):
             view.interruptible.eq(extension.x_interruptible),
             view.fault.eq(extension.x_fault),
             view.cause.eq(extension.x_cause),
-            view.fault_result.eq(extension.x_fault_result),
-            view.result.eq(extension.x_result),
+            view.tag.eq(extension.x_tag),
+            view.minted.eq(extension.x_minted),
             view.mask_addresses.eq(extension.x_mask_addresses),
             view.request.eq(extension.x_request),
             view.we.eq(extension.x_we),
-            view.address.eq(extension.x_address),
+            view.table_op.eq(extension.x_table_op),
+            view.table.eq(extension.x_table),
+            view.index.eq(extension.x_index),
             view.wdata.eq(extension.x_wdata),
             extension.m_ready.eq(memory.ready),
             extension.m_empty.eq(memory.empty),
             extension.m_commit.eq(memory.commit),
             extension.m_result.eq(memory.current.result),
-            extension.m_size.eq(memory.current.funct3),
+            extension.m_size.eq(memory.current.size),
             extension.response.eq(dbus.rvalid),
             extension.response_error.eq(dbus.err),
             extension.response_data.eq(dbus.rdata),
             memory.security_fault.eq(extension.m_fault),
             memory.security_cause.eq(extension.m_cause),
+            memory.security_no_value.eq(extension.m_no_value),
             extension.machine.eq(csr.machine),
             extension.trap.eq(memory.trap & ~memory.current.interrupt),
             extension.trap_cause.eq(memory.trap_cause),
             extension.registers.number.eq(memory.current.csr_number),
-            extension.registers.write.eq(csr.m_write),
+            extension.registers.write.eq(csr.m_write & is_extension_number(memory.current.csr_number)),
             extension.registers.wdata.eq(csr.m_wdata),
             csr.extension_rdata.eq(extension.rdata),
         ]

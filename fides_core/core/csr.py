@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import CoreConfig
 from ..isa.causes import InterruptCause
 from ..isa.csrs import CSR, XfidesCSR
+from ..security.registers import is_extension_number
 from .pmp import AddressMatch, PMPEntry
 
 __all__ = ["CSRAccess", "CSRLegality", "CSRFile", "implemented_csrs"]
@@ -125,10 +126,15 @@ class CSRFile(wiring.Component):
         enabled = Signal(data.StructLayout({"software": 1, "timer": 1, "external": 1}))
         vector = Signal(30)
         vectored = Signal()
-        scratch, epc, value = Signal(64), Signal(62), Signal(64)
-        cause, cause_interrupt = Signal(6), Signal()
-        counteren, inhibit = Signal(3), Signal(data.StructLayout({"cycle": 1, "instret": 1}))
-        mcycle, minstret = Signal(64), Signal(64)
+        scratch = Signal(64)
+        epc = Signal(62)
+        value = Signal(64)
+        cause = Signal(6)
+        cause_interrupt = Signal()
+        counteren = Signal(3)
+        inhibit = Signal(data.StructLayout({"cycle": 1, "instret": 1}))
+        mcycle = Signal(64)
+        minstret = Signal(64)
 
         pending = Cat(self.software_interrupt, self.timer_interrupt, self.external_interrupt)
         ready = Signal(3)
@@ -195,9 +201,10 @@ class CSRFile(wiring.Component):
             for number, word in read.items():
                 with m.Case(int(number)):
                     m.d.comb += self.m_rdata.eq(word)
-            if config.xfides:
-                with m.Default():
-                    m.d.comb += self.m_rdata.eq(self.extension_rdata)
+
+        if config.xfides:
+            with m.If(is_extension_number(self.m_number)):
+                m.d.comb += self.m_rdata.eq(self.extension_rdata)
 
         wdata = self.m_wdata
         with m.Switch(self.m_access):
@@ -209,9 +216,13 @@ class CSRFile(wiring.Component):
                 m.d.comb += wdata.eq(self.m_rdata & ~self.m_operand)
         m.d.comb += self.m_write.eq(self.m_commit & (self.m_access != CSRAccess.NONE))
 
+        # An instruction counts one cycle after it retires, so that what it writes to mcountinhibit or minstret
+        # already holds for itself.
+        retired = Signal()
         m.d.sync += [
             mcycle.eq(mcycle + ~inhibit.cycle),
-            minstret.eq(minstret + (self.retire & ~inhibit.instret)),
+            minstret.eq(minstret + (retired & ~inhibit.instret)),
+            retired.eq(self.retire),
         ]
         with m.If(self.m_write):
             with m.Switch(self.m_number):
@@ -242,7 +253,7 @@ class CSRFile(wiring.Component):
                 with m.Case(CSR.MCYCLE):
                     m.d.sync += mcycle.eq(wdata)
                 with m.Case(CSR.MINSTRET):
-                    m.d.sync += minstret.eq(wdata)
+                    m.d.sync += [minstret.eq(wdata), retired.eq(0)]
                 for i, entry in enumerate(pmp):
                     with m.Case(CSR.PMPADDR0 + i):
                         # The address below a locked TOR entry is part of that entry.

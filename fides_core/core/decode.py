@@ -150,7 +150,11 @@ class DecodeStage(wiring.Component):
                 for field in ("branch", "jump", "load", "store", "multiply", "divide", "csr", "fence_i", "mret", "wfi",
                               "write")
             ]  # fmt: skip
-            m.d.comb += [control.result.eq(Result.ALU), control.security.eq(SecurityOp.NONE)]
+            m.d.comb += [
+                control.result.eq(Result.OTHER),
+                control.keep_upper.eq(0),
+                control.security.eq(SecurityOp.NONE),
+            ]
 
         m.d.comb += [
             self.x_valid.eq(self.d_valid & ~waiting & ~self.hold & self.x_ready),

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import CoreConfig
 from ..isa.instructions import BY_NAME, instructions
+from ..isa.xfides import PadKind
 from .control import Control, Result, SecurityOp
 
 __all__ = ["Decoder"]
@@ -106,13 +107,13 @@ class Decoder(wiring.Component):
                     self.immediate.eq(j_imm),
                     control.base_pc.eq(1),
                     control.jump.eq(1),
-                    control.result.eq(Result.LINK),
+                    control.result.eq(Result.OTHER),
                     writes.eq(1),
                 ]
             with m.Case(_major("jalr")):
                 m.d.comb += [
                     control.jump.eq(1),
-                    control.result.eq(Result.LINK),
+                    control.result.eq(Result.OTHER),
                     self.reads_rs1.eq(1),
                     writes.eq(1),
                 ]
@@ -166,7 +167,7 @@ class Decoder(wiring.Component):
                     control.arithmetic.eq(insn[30]),
                     control.multiply.eq(insn[25] & ~funct3[2]),
                     control.divide.eq(insn[25] & funct3[2]),
-                    control.result.eq(Mux(insn[25], Result.SPECIAL, Result.ALU)),
+                    control.result.eq(Mux(insn[25], Result.DIVIDER, Result.ALU)),
                     self.reads_rs1.eq(1),
                     self.reads_rs2.eq(1),
                     writes.eq(1),
@@ -178,12 +179,15 @@ class Decoder(wiring.Component):
                 m.d.comb += [
                     self.immediate.eq(csr_imm),
                     control.csr.eq(is_csr),
+                    control.result.eq(Result.DIVIDER),
                     control.mret.eq(~is_csr & (insn[28:30] == 3)),
                     control.wfi.eq(~is_csr & (insn[28:30] == 1)),
                     self.ecall.eq(~is_csr & (insn[28] == 0) & ~insn[20]),
                     self.ebreak.eq(~is_csr & (insn[28] == 0) & insn[20]),
                     self.csr_write.eq((funct3[:2] == 1) | (rs1_field != 0)),
                     self.reads_rs1.eq(is_csr & ~funct3[2]),
+                    # The immediate forms add their operand to x0.
+                    self.rs1.eq(rs1_field & ~funct3[2].replicate(5)),
                     writes.eq(is_csr),
                 ]
             if self._xfides:
@@ -205,6 +209,12 @@ class Decoder(wiring.Component):
                         self.rs2.eq(2),
                         self.reads_rs1.eq(1),
                         self.reads_rs2.eq(1),
+                        # The address adder gives what is compared with the shadow stack: ra, or pc at a handler.
+                        self.immediate.eq(0),
+                        control.base_pc.eq(kind == PadKind.HANDLER),
+                        # The compartment takes the place of rd and size.
+                        control.size.eq(insn[25:28]),
+                        self.rd.eq(insn[20:25]),
                     ]
             if self._xfides.compartments:
                 with m.Else():
@@ -217,25 +227,27 @@ class Decoder(wiring.Component):
         with m.Case(_major("ptradd")):
             m.d.comb += [
                 self.reads_rs1.eq(1),
-                control.result.eq(Result.SPECIAL),
+                control.funct3.eq(0),  # the ALU adds
+                control.keep_upper.eq(1),
             ]
             with m.Switch(funct3[:3]):
                 with m.Case(2):
                     m.d.comb += [
-                        control.funct3.eq(insn[25:28]),
+                        control.size.eq(insn[25:28]),
                         control.security.eq(Mux(insn[31], SecurityOp.PTRADD, SecurityOp.VAL)),
                         self.reads_rs2.eq(1),
                         writes.eq(1),
                     ]
                 with m.Case(3):
                     m.d.comb += [
-                        control.funct3.eq(insn[7:10]),
+                        control.size.eq(insn[7:10]),
                         control.security.eq(SecurityOp.VAL),
                         control.b_immediate.eq(1),
                     ]
                 with m.Case(4):
                     m.d.comb += [
                         control.security.eq(SecurityOp.MINT),
+                        control.result.eq(Result.DIVIDER),
                         self.reads_rs2.eq(1),
                         writes.eq(1),
                     ]

@@ -12,7 +12,7 @@ class Divider(wiring.Component):
 
     Operands must stay unchanged while ``x_request`` is high; ``x_done`` is high in the cycle in which ``x_result``
     (64 bits) is valid: 65 cycles after the request, 33 for the 32-bit forms; it stays until ``x_take``. Without
-    ``x_request`` the divider returns to idle, whatever it was doing.
+    ``x_request`` the divider returns to idle, whatever it was doing, and ``x_result`` is ``x_a``.
     """
 
     x_request: In(1)
@@ -29,13 +29,17 @@ class Divider(wiring.Component):
         is_signed = ~self.x_funct3[0]
         is_remainder = self.x_funct3[1]
 
-        quotient, remainder = Signal(64), Signal(64)
+        quotient = Signal(64)
+        remainder = Signal(64)
         count = Signal(7)
-        running, done = Signal(), Signal()
+        running = Signal()
+        done = Signal()
 
         # Operands widened to 64 bits.
-        a_negative, b_negative = Signal(), Signal()
-        a, b = Signal(64), Signal(64)
+        a_negative = Signal()
+        b_negative = Signal()
+        a = Signal(64)
+        b = Signal(64)
         m.d.comb += [
             a_negative.eq(is_signed & Mux(self.x_word, self.x_a[31], self.x_a[63])),
             b_negative.eq(is_signed & Mux(self.x_word, self.x_b[31], self.x_b[63])),
@@ -44,12 +48,13 @@ class Divider(wiring.Component):
         ]
 
         # One negator for the dividend at the start and the result at the end.
-        value, negated = Signal(64), Signal(64)
+        value = Signal(64)
+        negated = Signal(64)
         negate = Signal()
         m.d.comb += [
             value.eq(Mux(done, Mux(is_remainder, remainder, quotient), a)),
             negate.eq(
-                Mux(done & ~is_remainder, (a_negative ^ b_negative) & (b != 0), a_negative)
+                self.x_request & Mux(done & ~is_remainder, (a_negative ^ b_negative) & (b != 0), a_negative)
             ),
             negated.eq((Cat(Const(1, 1), value ^ negate.replicate(64)) + negate)[1:65]),
             self.x_result.eq(Cat(negated[:32], Mux(self.x_word, negated[31].replicate(32), negated[32:]))),

@@ -26,6 +26,7 @@ class SecurityView(wiring.Signature):
             {
                 "judge": Out(1),
                 "total": Out(64),
+                "target": Out(64),
                 "advance": Out(1),
                 "fire": Out(1),
                 "granted": Out(1),
@@ -34,12 +35,14 @@ class SecurityView(wiring.Signature):
                 "interruptible": In(1),
                 "fault": In(1),
                 "cause": In(5),
-                "fault_result": In(1),
-                "result": In(64),
+                "tag": In(32),
+                "minted": In(1),
                 "mask_addresses": In(1),
+                "table_op": In(1),
+                "table": In(29),
+                "index": In(16),
                 "request": In(1),
                 "we": In(1),
-                "address": In(32),
                 "wdata": In(64),
             }
         )
@@ -93,6 +96,7 @@ class ExecuteStage(wiring.Component):
         x, bus = self.current, self.bus
         control = x.control
         valid = self.valid
+        security = self.security if xfides else None
 
         m.submodules.alu = alu = ALU()
         m.submodules.divider = divider = Divider()
@@ -109,11 +113,19 @@ class ExecuteStage(wiring.Component):
             alu.unsigned.eq(control.unsigned),
             alu.word.eq(control.word),
         ]
+        # An access to the metadata table borrows the address adder.
+        table_op = security.table_op if xfides else Const(0)
+        start = Mux(control.base_pc, Cat(x.pc, Const(0, 32)), x.rs1)
+        step = immediate
+        if xfides:
+            start = Mux(table_op, Cat(Const(0, 3), security.table, Const(0, 32)), start)
+            step = Mux(table_op, Cat(Const(0, 3), security.index, Const(0, 45)), step)
         address = Signal(64)
-        m.d.comb += address.eq(Mux(control.base_pc, Cat(x.pc, Const(0, 32)), x.rs1) + immediate)
+        m.d.comb += address.eq(start + step)
 
         # Jumps and branches.
-        taken, misaligned_target = Signal(), Signal()
+        taken = Signal()
+        misaligned_target = Signal()
         condition = Mux(control.funct3[2], alu.less, alu.equal) ^ control.funct3[0]
         m.d.comb += [
             taken.eq(control.jump | (control.branch & condition)),
@@ -123,17 +135,16 @@ class ExecuteStage(wiring.Component):
 
         # Data requests.
         data_access = control.load | control.store
-        data_address = Signal(64)
-        masked = self.security.mask_addresses if xfides else Const(0)
+        masked = security.mask_addresses if xfides else Const(0)
         m.d.comb += [
-            data_address.eq(Cat(address[:32], address[32:] & ~masked.replicate(32))),
             lanes.size.eq(control.funct3[:2]),
             lanes.offset.eq(address[:3]),
             lanes.data.eq(x.rs2),
         ]
         misaligned = data_access & lanes.misaligned
-        table_request = self.security.request if xfides else Const(0)
-        wanted, refused = Signal(), Signal()
+        table_request = security.request if xfides else Const(0)
+        wanted = Signal()
+        refused = Signal()
         m.d.comb += [
             bus.addr.eq(address[:32]),
             bus.we.eq(control.store),
@@ -141,65 +152,46 @@ class ExecuteStage(wiring.Component):
             bus.wdata.eq(lanes.word),
             pmp.entries.eq(self.pmp),
             pmp.address.eq(bus.addr),
-            pmp.doubleword.eq(control.funct3[:2] == 3),
+            pmp.doubleword.eq((control.funct3[:2] == 3) | table_op),
             pmp.read.eq(~bus.we),
             pmp.write.eq(bus.we),
-            pmp.user.eq(self.data_user),
-            refused.eq(pmp.fault | (data_access & (data_address[32:] != 0))),
+            pmp.user.eq(self.data_user & ~table_op),
+            refused.eq(pmp.fault | (data_access & ~masked & (address[32:] != 0))),
         ]
         if xfides:
-            with m.If(table_request):
+            with m.If(table_op):
                 m.d.comb += [
-                    bus.addr.eq(self.security.address),
-                    bus.we.eq(self.security.we),
+                    bus.we.eq(security.we),
                     bus.be.eq(0xFF),
-                    bus.wdata.eq(self.security.wdata),
-                    pmp.doubleword.eq(1),
-                    pmp.user.eq(0),
+                    bus.wdata.eq(security.wdata),
                 ]
 
         # Exceptions, in the order of their priority.
-        exception, cause = Signal(), Signal(5)
-        value = Signal(64)  # mtval
+        exception = Signal()
+        cause = Signal(5)
         interrupt = Signal()
         early = x.interrupt | (x.exception & (x.cause == ExceptionCause.INSTRUCTION_ACCESS_FAULT))
-        security_fault = self.security.fault & ~early if xfides else Const(0)
+        security_fault = security.fault & ~early if xfides else Const(0)
         m.d.comb += [cause.eq(x.cause), interrupt.eq(x.interrupt)]
         with m.If(x.interrupt):
-            m.d.comb += value.eq(0)
+            pass
         with m.Elif(security_fault):
+            m.d.comb += exception.eq(1)
             if xfides:
-                m.d.comb += [
-                    exception.eq(1),
-                    cause.eq(self.security.cause),
-                    value.eq(Mux(self.security.fault_result, self.security.result, x.pc)),
-                ]
+                m.d.comb += cause.eq(security.cause)
         with m.Elif(x.exception):
             m.d.comb += exception.eq(1)
-            with m.Switch(x.cause):
-                with m.Case(ExceptionCause.ILLEGAL_INSTRUCTION):
-                    m.d.comb += value.eq(x.immediate)
-                with m.Case(ExceptionCause.INSTRUCTION_ACCESS_FAULT):
-                    m.d.comb += value.eq(Cat(x.pc, self.pc_high))
-                with m.Case(ExceptionCause.BREAKPOINT):
-                    m.d.comb += value.eq(x.pc)
         with m.Elif(misaligned_target):
-            m.d.comb += [
-                exception.eq(1),
-                cause.eq(ExceptionCause.INSTRUCTION_MISALIGNED),
-                value.eq(Cat(Const(0, 1), address[1:])),
-            ]
+            m.d.comb += [exception.eq(1), cause.eq(ExceptionCause.INSTRUCTION_MISALIGNED)]
         with m.Elif(misaligned):
             m.d.comb += [
                 exception.eq(1),
                 cause.eq(Mux(control.store, ExceptionCause.STORE_MISALIGNED, ExceptionCause.LOAD_MISALIGNED)),
-                value.eq(data_address),
             ]
         with m.Elif(data_access & refused):
             m.d.comb += [
                 exception.eq(1),
                 cause.eq(Mux(control.store, ExceptionCause.STORE_ACCESS_FAULT, ExceptionCause.LOAD_ACCESS_FAULT)),
-                value.eq(data_address),
             ]
 
         # Flow. Whether the instruction must wait never depends on the verdicts above.
@@ -219,7 +211,6 @@ class ExecuteStage(wiring.Component):
             ),
         ]
         if xfides:
-            security = self.security
             with m.If(security.wait):
                 m.d.comb += wait.eq(1)
             # Decided by the operation alone: a val that needs no access waits for the bus all the same.
@@ -232,7 +223,6 @@ class ExecuteStage(wiring.Component):
                     interrupt.eq(1),
                     cause.eq(self.interrupt_cause),
                     exception.eq(0),
-                    value.eq(0),
                 ]
         advance = Signal()
         fire = Signal()
@@ -251,31 +241,59 @@ class ExecuteStage(wiring.Component):
         with m.If(self.ready):
             m.d.sync += x.eq(self.d_request)
 
-        # Results.
+        # The result. What an exception has for mtval is chosen by control signals, not by the verdicts above: the
+        # address for loads and stores, the target for jumps, the fields here for what decode found.
+        other = Signal(64)
+        m.d.comb += other.eq(self.link)
+        with m.If(x.exception):
+            with m.Switch(x.cause):
+                with m.Case(ExceptionCause.ILLEGAL_INSTRUCTION):
+                    m.d.comb += other.eq(x.immediate)
+                with m.Case(ExceptionCause.INSTRUCTION_ACCESS_FAULT, ExceptionCause.BREAKPOINT):
+                    m.d.comb += other.eq(Cat(x.pc, self.pc_high & x.far.replicate(32)))
+                with m.Default():
+                    m.d.comb += other.eq(0)
+        passed = Signal(64)
+        m.d.comb += passed.eq(divider.x_result)
+        with m.If(control.csr & control.funct3[2]):
+            m.d.comb += passed[:5].eq(x.immediate[:5])
+        if xfides:
+            with m.If(security.minted):
+                m.d.comb += passed[32:].eq(security.tag)
+        select = Signal(Result)
+        select_upper = Signal(Result)
+        m.d.comb += [select.eq(control.result), select_upper.eq(select)]
+        with m.If(misaligned_target):
+            m.d.comb += select.eq(Result.ADDRESS)
+        with m.If(control.keep_upper):
+            m.d.comb += select_upper.eq(Result.DIVIDER)
+        with m.If(masked & data_access):
+            m.d.comb += select_upper.eq(Result.OTHER)  # zero: the link has 32 bits
+        # Bit 0 of a jump's target is always 0.
+        target = Cat(address[0] & ~control.jump, address[1:])
         result = Signal(64)
-        with m.Switch(control.result):
-            with m.Case(Result.ALU):
-                m.d.comb += result.eq(alu.result)
-            with m.Case(Result.ADDRESS):
-                m.d.comb += result.eq(data_address)
-            with m.Case(Result.LINK):
-                m.d.comb += result.eq(self.link)
-            with m.Case(Result.SPECIAL):
-                m.d.comb += result.eq(divider.x_result)
-                if xfides:
-                    with m.If(~control.divide):
-                        m.d.comb += result.eq(self.security.result)
+        for half, selector in ((slice(0, 32), select), (slice(32, 64), select_upper)):
+            with m.Switch(selector):
+                for source, value in (
+                    (Result.ALU, alu.result),
+                    (Result.ADDRESS, target),
+                    (Result.OTHER, other),
+                    (Result.DIVIDER, passed),
+                ):
+                    with m.Case(source):
+                        m.d.comb += result[half].eq(value[half])
         request = self.m_request
         m.d.comb += [
             request.pc.eq(x.pc),
             request.far.eq(x.far),
-            request.result.eq(Mux(exception | interrupt, value, result)),
+            request.result.eq(result),
             request.rd.eq(x.rd),
             request.write.eq(control.write),
             request.load.eq(control.load),
             request.store.eq(bus.we),
             request.access.eq(bus.req),
             request.funct3.eq(control.funct3),
+            request.size.eq(control.size),
             request.multiply.eq(control.multiply),
             request.csr.eq(control.csr),
             request.csr_number.eq(x.immediate[5:17]),
@@ -288,14 +306,11 @@ class ExecuteStage(wiring.Component):
             self.forward.ready.eq(~(control.load | control.multiply | control.csr)),
             self.forward.value.eq(result),
         ]
-        with m.If(control.csr):
-            m.d.comb += request.result.eq(
-                Mux(control.funct3[2], x.immediate[:5], x.rs1)
-            )
         if xfides:
             m.d.comb += [
                 security.judge.eq(valid & ~early),
                 security.total.eq(alu.total),
+                security.target.eq(target),
                 security.advance.eq(advance),
                 security.fire.eq(fire),
                 security.granted.eq(bus.gnt & self.m_ready & ~self.kill & ~refused),

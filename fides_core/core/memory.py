@@ -29,7 +29,7 @@ class MemoryStage(wiring.Component):
     ``x_valid``/``x_request``: what execute sends; it is here from the next cycle on. ``ready``: it may send something.
     ``trap``: the instruction here traps in this cycle (everything younger must be dropped); the core goes on at the
     handler one cycle later, as after ``mret``. ``commit``: the instruction here completes without an exception.
-    ``security_fault`` with ``security_cause``: the extension's verdict in this stage.
+    ``security_fault`` with ``security_cause``: the extension's verdict in this stage; ``security_no_value``: mtval is 0.
     """
 
     def __init__(self, config: CoreConfig):
@@ -48,6 +48,7 @@ class MemoryStage(wiring.Component):
                 "response_data": In(64),
                 "security_fault": In(1),
                 "security_cause": In(5),
+                "security_no_value": In(1),
                 "pc_high": In(32),
                 "csr_access": Out(CSRAccess),
                 "csr_rdata": In(64),
@@ -85,14 +86,19 @@ class MemoryStage(wiring.Component):
             self.trap_cause.eq(current.cause),
             self.trap_value.eq(current.result),
         ]
+        control_flow = (current.exception & (current.cause == ExceptionCause.CONTROL_FLOW)) | (
+            self.security_fault & (self.security_cause == ExceptionCause.CONTROL_FLOW)
+        )
+        with m.If(current.interrupt | self.security_no_value):
+            m.d.comb += self.trap_value.eq(0)
+        with m.Elif(control_flow):
+            m.d.comb += self.trap_value.eq(current.pc)
         with m.If(bus_error):
             m.d.comb += self.trap_cause.eq(
                 Mux(current.store, ExceptionCause.STORE_ACCESS_FAULT, ExceptionCause.LOAD_ACCESS_FAULT)
             )
         with m.Elif(self.security_fault):
             m.d.comb += self.trap_cause.eq(self.security_cause)
-            with m.If(self.security_cause == ExceptionCause.CONTROL_FLOW):
-                m.d.comb += self.trap_value.eq(current.pc)
 
         m.d.comb += [
             lanes.funct3.eq(current.funct3),

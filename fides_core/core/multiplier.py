@@ -40,8 +40,10 @@ class Multiplier(wiring.Component):
         a_signed = self.x_funct3[:2] != 3
         b_signed = ~self.x_funct3[1]
 
-        m_high, m_word = Signal(), Signal()
-        w_high, w_word = Signal(), Signal()
+        m_high = Signal()
+        m_word = Signal()
+        w_high = Signal()
+        w_word = Signal()
         rows = []
         for b_low, b in _pieces(self.x_b, b_signed, _B_PIECES):
             products = []
@@ -62,7 +64,8 @@ class Multiplier(wiring.Component):
         with m.If(self.m_enable):
             m.d.sync += [m_high.eq(self.x_funct3 != 0), m_word.eq(self.x_word)]
 
-        first, second = Signal(signed(102)), Signal(signed(102))
+        first = Signal(signed(102))
+        second = Signal(signed(102))
         m.d.sync += [
             first.eq(rows[0][1] + (rows[1][1] << 17)),
             second.eq(rows[2][1] + (rows[3][1] << 17)),

@@ -34,8 +34,12 @@ def report_retirement(m, rvfi, *, decode, execute, memory, csr, w_result, dbus):
 
     ``mem_addr`` is the address of the aligned 64-bit word that was accessed; the masks tell the lanes.
     """
-    x_insn, m_insn = Signal(32), Signal(32)
-    m_address, m_mask, m_store, m_data = Signal(32), Signal(8), Signal(), Signal(64)
+    x_insn = Signal(32)
+    m_insn = Signal(32)
+    m_address = Signal(32)
+    m_mask = Signal(8)
+    m_store = Signal()
+    m_data = Signal(64)
     with m.If(execute.ready):
         m.d.sync += x_insn.eq(decode.d_insn)
     with m.If(memory.ready):

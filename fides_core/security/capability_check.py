@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import XfidesConfig
 from ..isa.causes import ControlFlowFault
 from ..isa.csrs import Comsel, XfidesCSR
-from .registers import Context, RegisterPort, TableWindow
+from .registers import Context, RegisterPort, TableWindow, number_pattern
 
 __all__ = ["CapabilityCheck"]
 
@@ -72,7 +72,9 @@ class CapabilityCheck(wiring.Component):
         context = self.context
 
         # Fluid bounds, bits [31:6].
-        par_start, any_start, any_end = Signal(26), Signal(26), Signal(26)
+        par_start = Signal(26)
+        any_start = Signal(26)
+        any_end = Signal(26)
 
         # Range table: two memories, so that start and end can be written one by one.
         tables = {}
@@ -116,7 +118,9 @@ class CapabilityCheck(wiring.Component):
         m_restricted = Signal()
         m_obstacle = Signal(3)
         page = Signal(26)
-        in_current, in_any, in_par = Signal(), Signal(), Signal()
+        in_current = Signal()
+        in_any = Signal()
+        in_par = Signal()
         m.d.comb += [
             page.eq(Mux(self.m_crossing, m_pc, self.x_pc[_GRAIN:])),
             in_current.eq((page >= current_start) & (page < current_end)),
@@ -188,7 +192,7 @@ class CapabilityCheck(wiring.Component):
     def _registers(self, m, par_start, any_start, any_end, cid_bits):
         registers = self.registers
         with m.Switch(registers.number):
-            with m.Case(XfidesCSR.CURRCOM):
+            with m.Case(number_pattern(XfidesCSR.CURRCOM)):
                 m.d.comb += self.rdata.eq(self.context.as_value())
                 with m.If(registers.write):
                     m.d.sync += [
@@ -200,7 +204,7 @@ class CapabilityCheck(wiring.Component):
                 (XfidesCSR.ANYCOMPCSTART, any_start),
                 (XfidesCSR.ANYCOMPCEND, any_end),
             ):
-                with m.Case(csr):
+                with m.Case(number_pattern(csr)):
                     m.d.comb += self.rdata.eq(Cat(Const(0, _GRAIN), bound))
                     with m.If(registers.write & ~self.window.locked):
                         m.d.sync += bound.eq(registers.wdata[_GRAIN:32])

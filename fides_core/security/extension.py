@@ -6,11 +6,11 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import XfidesConfig
 from ..core.control import SecurityOp
-from ..isa.causes import ControlFlowFault, ExceptionCause
+from ..isa.causes import ControlFlowFault, ExceptionCause, MemoryFault
 from ..isa.csrs import Comctl, XfidesCSR
 from .capability_check import CapabilityCheck
 from .fat_pointer import FatPointer
-from .registers import RegisterPort
+from .registers import RegisterPort, number_pattern
 from .shadow_stack import ShadowStack
 
 __all__ = ["SecurityExtension"]
@@ -19,15 +19,16 @@ __all__ = ["SecurityExtension"]
 class SecurityExtension(wiring.Component):
     """The extension.
 
-    Execute: the instruction there is described by ``x_op``, ``x_pc``, its operands, ``x_cid`` (low immediate bits) and
-    ``x_total`` (sum of the operands); ``x_judge`` says that it is valid and neither an interrupt nor an instruction
+    Execute: the instruction there is described by ``x_op``, ``x_pc``, its operands, ``x_cid``,
+    ``x_total`` (sum of the operands) and ``x_target`` (where a return goes, ra of a pad, pc of a handler pad); ``x_judge`` says that it is valid and neither an interrupt nor an instruction
     access fault takes its place. ``x_wait``: it must stay. ``x_fault``: it leaves with exception ``x_cause`` (the
-    contract's faults come before any other but the two above); ``x_fault_result`` tells whether mtval is ``x_result``
-    or pc. ``x_interruptible``: it waits in a state in which an interrupt may take its place. ``x_advance``: it moves to
+    contract's faults come before any other but the two above). ``x_minted``: the upper half of the result is ``x_tag``.
+    ``x_interruptible``: it waits in a state in which an interrupt may take its place. ``x_advance``: it moves to
     the memory stage unless the instruction there traps; ``x_fire``: it does move. ``x_mask_addresses``: loads and
     stores use the low 32 bits of their address.
 
-    ``x_request`` and what belongs to it: an access to the metadata table, instead of a data access. ``m_*``: memory
+    ``x_table_op``: the instruction may access the metadata table (``x_table``, bits [31:3] of its address; entry
+    ``x_index``); ``x_request`` and what belongs to it: it does. ``m_*``: memory
     stage; ``m_ready`` it takes a new instruction, ``m_empty`` it holds none, ``m_commit`` the instruction there
     completes without an exception. ``trap`` with ``trap_cause`` records the reason in comcause.
     """
@@ -39,18 +40,21 @@ class SecurityExtension(wiring.Component):
     x_rs2: In(64)
     x_cid: In(8)
     x_total: In(64)
+    x_target: In(64)
     x_advance: In(1)
     x_fire: In(1)
     x_wait: Out(1)
     x_interruptible: Out(1)
     x_fault: Out(1)
     x_cause: Out(5)
-    x_fault_result: Out(1)
-    x_result: Out(64)
+    x_tag: Out(32)
+    x_minted: Out(1)
     x_mask_addresses: Out(1)
+    x_table_op: Out(1)
+    x_table: Out(29)
+    x_index: Out(16)
     x_request: Out(1)
     x_we: Out(1)
-    x_address: Out(32)
     x_wdata: Out(64)
     x_granted: In(1)
     x_refused: In(1)
@@ -64,6 +68,7 @@ class SecurityExtension(wiring.Component):
     response_data: In(64)
     m_fault: Out(1)
     m_cause: Out(5)
+    m_no_value: Out(1)  # mtval is 0
     machine: In(1)
     trap: In(1)
     trap_cause: In(5)
@@ -79,14 +84,20 @@ class SecurityExtension(wiring.Component):
         config = self._config
         registers = self.registers
 
-        compartments_on, pointers_on, locked = Signal(), Signal(), Signal()
+        compartments_on = Signal()
+        pointers_on = Signal()
+        locked = Signal()
         cause = Signal(3)
-        x_reason, m_reason, recorded = Signal(3), Signal(3), Signal(3)
+        x_reason = Signal(3)
+        m_reason = Signal(3)
+        recorded = Signal(3)
+        memory_fault = Signal()
+        m.d.comb += self.m_no_value.eq(memory_fault & (recorded == MemoryFault.EXHAUSTED))
         user = ~self.machine
 
         # Reason of an exception raised in execute, held while it passes the memory stage.
         with m.If(self.m_ready):
-            m.d.sync += recorded.eq(x_reason)
+            m.d.sync += [recorded.eq(x_reason), memory_fault.eq(self.x_cause == ExceptionCause.MEMORY)]
         with m.If(
             self.trap
             & ((self.trap_cause == ExceptionCause.CONTROL_FLOW) | (self.trap_cause == ExceptionCause.MEMORY))
@@ -99,9 +110,10 @@ class SecurityExtension(wiring.Component):
         entries = config.shadow_stack_entries if config.compartments else 0
         numbers = max(config.compartments, entries)
         log2 = (config.compartments - 1).bit_length() if config.compartments else 0
-        number, item = Signal(max(1, (numbers - 1).bit_length())), Signal(4)
+        number = Signal(max(1, (numbers - 1).bit_length()))
+        item = Signal(4)
         with m.Switch(registers.number):
-            with m.Case(XfidesCSR.COMCTL):
+            with m.Case(number_pattern(XfidesCSR.COMCTL)):
                 m.d.comb += own.eq(
                     Cat(compartments_on, pointers_on, Const(0, 5), locked, Const(log2, 8), Const(entries, 16))
                 )
@@ -111,12 +123,12 @@ class SecurityExtension(wiring.Component):
                     if config.fat_pointers:
                         m.d.sync += pointers_on.eq(registers.wdata[Comctl.FEN])
                     m.d.sync += locked.eq(locked | registers.wdata[Comctl.LOCK])
-            with m.Case(XfidesCSR.COMCAUSE):
+            with m.Case(number_pattern(XfidesCSR.COMCAUSE)):
                 m.d.comb += own.eq(cause)
                 with m.If(registers.write):
                     m.d.sync += cause.eq(registers.wdata)
             if config.compartments:
-                with m.Case(XfidesCSR.COMSEL):
+                with m.Case(number_pattern(XfidesCSR.COMSEL)):
                     m.d.comb += own.eq(Cat(number, Const(0, 16 - len(number)), item))
                     with m.If(registers.write):
                         m.d.sync += [number.eq(registers.wdata), item.eq(registers.wdata[16:20])]
@@ -134,7 +146,7 @@ class SecurityExtension(wiring.Component):
                     unit.window.number.eq(number),
                     unit.window.item.eq(item),
                     unit.window.locked.eq(locked),
-                    unit.window.write.eq(registers.write & (registers.number == XfidesCSR.COMDATA)),
+                    unit.window.write.eq(registers.write & registers.number.matches(number_pattern(XfidesCSR.COMDATA))),
                 ]
                 rdata.append(unit.rdata)
             self._compartments(m, check, stack, compartments_on & user, x_reason, m_reason)
@@ -165,10 +177,13 @@ class SecurityExtension(wiring.Component):
                 pointer.registers.number.eq(registers.number),
                 pointer.registers.write.eq(registers.write),
                 pointer.registers.wdata.eq(registers.wdata),
-                self.x_result.eq(pointer.x_result),
+                self.x_tag.eq(pointer.x_tag),
+                self.x_minted.eq(pointer.x_minted),
+                self.x_table_op.eq(pointer.x_table_op),
+                self.x_table.eq(pointer.x_table),
+                self.x_index.eq(pointer.x_index),
                 self.x_request.eq(pointer.x_request),
                 self.x_we.eq(pointer.x_we),
-                self.x_address.eq(pointer.x_address),
                 self.x_wdata.eq(pointer.x_wdata),
                 self.x_mask_addresses.eq(pointers_on & user),
             ]
@@ -189,7 +204,6 @@ class SecurityExtension(wiring.Component):
                 m.d.comb += [
                     self.x_fault.eq(1),
                     self.x_cause.eq(pointer.x_cause),
-                    self.x_fault_result.eq(1),
                     x_reason.eq(pointer.x_reason),
                 ]
             with m.If(m_check):
@@ -199,11 +213,6 @@ class SecurityExtension(wiring.Component):
                     m_reason.eq(pointer.m_reason),
                 ]
 
-        else:
-            with m.If(self.x_op == SecurityOp.MINT):
-                m.d.comb += self.x_result.eq(self.x_rs1)
-            with m.Else():
-                m.d.comb += self.x_result.eq(Cat(self.x_total[:32], self.x_rs1[32:]))
 
         value = rdata[0]
         for other in rdata[1:]:
@@ -229,7 +238,9 @@ class SecurityExtension(wiring.Component):
             check.x_advance.eq(self.x_advance),
             check.m_commit.eq(self.m_commit),
             stack.machine.eq(self.machine),
-            stack.x_ra.eq(Mux(is_handler, self.x_pc, self.x_rs1)),
+            # jalr's target for returns, ra for pads, pc for handler pads: decode has arranged that.
+            stack.x_target.eq(self.x_target),
+            stack.x_ra.eq(self.x_rs1),
             stack.x_sp.eq(self.x_rs2),
             stack.x_context.eq(check.context),
             stack.x_kind.eq(is_arm),
@@ -237,7 +248,10 @@ class SecurityExtension(wiring.Component):
         ]
 
         # What the memory stage does when the instruction commits.
-        m_push, m_return, m_disarm, m_tail = Signal(), Signal(), Signal(), Signal()
+        m_push = Signal()
+        m_return = Signal()
+        m_disarm = Signal()
+        m_tail = Signal()
         call_matches = stack.present & stack.matches & ~stack.top.kind
         with m.If(self.m_ready):
             m.d.sync += [
@@ -266,7 +280,8 @@ class SecurityExtension(wiring.Component):
             m.d.comb += check.x_obstacle.eq(ControlFlowFault.SHADOW_OVERFLOW)
 
         # Unwinding: a pop every other cycle, behind an empty memory stage.
-        found, unwind = Signal(), Signal()
+        found = Signal()
+        unwind = Signal()
         m.d.comb += unwind.eq(checked & is_handler & ~found & ~busy & self.m_empty & ~check.m_crossing)
         restore_handler = Signal()
         m.d.comb += restore_handler.eq(unwind & stack.present)

@@ -4,18 +4,20 @@ val reads its entry in execute and judges it in the memory stage, like a load. m
 an empty memory stage, until their accesses to the metadata table are done; their entry is judged by the same checker.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..core.control import SecurityOp
 from ..isa.causes import ExceptionCause, MemoryFault
 from ..isa.csrs import XfidesCSR
-from .registers import RegisterPort
+from .registers import RegisterPort, number_pattern
 
 __all__ = ["FatPointer"]
 
-_LFSR_TAPS = 0x8020_0003  # x^32 + x^22 + x^2 + x + 1, shifted right
+#: x^32 + x^22 + x^2 + x + 1 (Xilinx XAPP052), with XNOR feedback: the state it cannot leave is all ones.
+_LFSR_TAPS = (31, 21, 1, 0)
+_ZONE_GRAIN = 6  # log2 of the granularity of the stack zone's bounds, in entries
 
 
 class _Phase(enum.IntEnum, shape=3):
@@ -31,12 +33,13 @@ class FatPointer(wiring.Component):
     """The unit.
 
     Execute: ``x_op`` (NONE when nothing is to be done), with checks only if ``x_active``; operands ``x_rs1``, ``x_rs2``
-    and ``x_total``, the 64-bit sum of rs1 and the second operand. ``x_result`` (64 bits) is rd, or mtval with
-    ``x_fault``. ``x_wait``: stay in execute. ``x_fault``: leave with exception ``x_cause`` and ``x_reason``.
+    and ``x_total``, the 64-bit sum of rs1 and the second operand. ``x_minted``: the upper half of rd is ``x_tag`` (in all
+    other cases rd, or mtval, follow from the operands). ``x_wait``: stay in execute. ``x_fault``: leave with exception ``x_cause`` and ``x_reason``.
     ``x_block``: another unit has stopped the instruction. ``x_fire``: the instruction leaves execute. ``m_empty``:
     the memory stage holds no instruction.
 
-    Metadata request: ``x_request``, ``x_we``, ``x_address`` (bytes), ``x_wdata``; ``x_granted`` accepts it in the same
+    Metadata request: ``x_request``, ``x_we``, ``x_wdata`` to entry ``x_index`` of ``x_table`` (bits [31:3] of the table's
+    address); ``x_table_op`` is high whenever there might be one; ``x_granted`` accepts it in the same
     cycle, ``x_refused`` says that memory protection forbids it.
 
     Memory stage: ``m_check`` while a val waits for its entry; ``m_pointer`` (64 bits: upper half of rs1 and the
@@ -51,7 +54,8 @@ class FatPointer(wiring.Component):
     x_rs1: In(64)
     x_rs2: In(64)
     x_total: In(64)
-    x_result: Out(64)
+    x_tag: Out(32)
+    x_minted: Out(1)
     x_wait: Out(1)
     x_fault: Out(1)
     x_cause: Out(5)
@@ -59,9 +63,11 @@ class FatPointer(wiring.Component):
     x_block: In(1)
     x_fire: In(1)
     m_empty: In(1)
+    x_table_op: Out(1)
+    x_table: Out(29)
+    x_index: Out(16)
     x_request: Out(1)
     x_we: Out(1)
-    x_address: Out(32)
     x_wdata: Out(64)
     x_granted: In(1)
     x_refused: In(1)
@@ -84,9 +90,11 @@ class FatPointer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         table = Signal(29)  # fidesmetadatabase[31:3]
-        zone_start, zone_end = Signal(16), Signal(16)
+        zone_start = Signal(10)
+        zone_end = Signal(10)
         mark = self.mark
-        lfsr = Signal(32, init=1)
+        # No reset, and few bits read: most of it fits a LUT-based shift register. The monitor shifts the seed in.
+        lfsr = Signal(32, reset_less=True)
         cookie = Signal(8)
         m.d.comb += cookie.eq(Cat(lfsr[0] | (lfsr[:8] == 0), lfsr[1:8]))
 
@@ -101,15 +109,19 @@ class FatPointer(wiring.Component):
         explicit = Signal(16)
         from_mark = Signal()
         index = Signal(16)
-        in_zone, in_use, in_table = Signal(), Signal(), Signal()
+        in_zone = Signal()
+        in_use = Signal()
+        in_table = Signal()
         m.d.comb += [
             explicit.eq(Mux(is_mint, self.x_rs2[32:48], self.x_rs1[40:56])),
             from_mark.eq(is_mint & (explicit == 0)),
             index.eq(Mux(from_mark, mark, explicit)),
-            in_zone.eq(index >= zone_start),
-            in_table.eq(index < zone_end),
+            in_zone.eq(index[_ZONE_GRAIN:] >= zone_start),
+            in_table.eq(index[_ZONE_GRAIN:] < zone_end),
             in_use.eq(explicit < mark),
-            self.x_address.eq(Cat(Const(0, 3), table + index)),
+            self.x_index.eq(index),
+            self.x_table.eq(table),
+            self.x_table_op.eq(is_val | is_mint | is_revoke),
         ]
 
         # Faults that need no entry.
@@ -135,8 +147,15 @@ class FatPointer(wiring.Component):
         # The checker. rs1's half of the pointer is in m_pointer even while mint or revoke waits in execute.
         entry = self.response_data
         base, size = entry[32:], entry[8:32]
-        offset, end = Signal(32), Signal(33)
-        m.d.comb += [offset.eq(self.m_pointer[:32] - base), end.eq(offset + (1 << self.m_size))]
+        # offset + 2^n <= size, as offset <= size - 2^n, so that the two subtractions are side by side.
+        offset = Signal(32)
+        last = Signal(signed(25))
+        beyond = Signal()
+        m.d.comb += [
+            offset.eq(self.m_pointer[:32] - base),
+            last.eq(size - (Const(1, 5) << self.m_size)[:5]),
+            beyond.eq(last[24] | (offset[24:] != 0) | (offset[:24] > last[:24])),
+        ]
         late = Signal(3)
         with m.If(is_mint & ~self.m_check):
             m.d.comb += late.eq(Mux(size != 0, MemoryFault.INVALID, 0))
@@ -146,7 +165,7 @@ class FatPointer(wiring.Component):
             m.d.comb += late.eq(MemoryFault.TEMPORAL)
         with m.Elif(~self.m_check):
             m.d.comb += late.eq(Mux(offset != 0, MemoryFault.NOT_BASE, 0))
-        with m.Elif(end > size):
+        with m.Elif(beyond):
             m.d.comb += late.eq(MemoryFault.BOUNDS)
         m.d.comb += [self.m_fault.eq(self.m_check & (late != 0)), self.m_reason.eq(late)]
 
@@ -213,18 +232,17 @@ class FatPointer(wiring.Component):
             )
         )
 
-        minted = is_mint & (phase == _Phase.DONE)
-        with m.If(is_mint):
-            m.d.comb += self.x_result.eq(
-                Cat(self.x_rs1[:32], Mux(minted, Cat(cookie, index, Const(0, 8)), self.x_rs1[32:]))
-            )
-            with m.If(active & (early == MemoryFault.EXHAUSTED)):
-                m.d.comb += self.x_result.eq(0)
-        with m.Else():
-            m.d.comb += self.x_result.eq(Cat(self.x_total[:32], self.x_rs1[32:]))
+        minted = self.x_minted
+        m.d.comb += [
+            minted.eq(is_mint & (phase == _Phase.DONE)),
+            self.x_tag.eq(Cat(cookie, index, Const(0, 8))),
+        ]
 
-        with m.If(minted & self.x_fire):
-            m.d.sync += lfsr.eq((lfsr >> 1) ^ (lfsr[0].replicate(32) & _LFSR_TAPS))
+        # A mint must see one cookie from its write to its result; otherwise the generator runs freely.
+        seeding = self.registers.write & self.registers.number.matches(number_pattern(XfidesCSR.COOKIESEED))
+        with m.If(~is_mint | self.x_fire):
+            feedback = ~Cat(lfsr[tap] for tap in _LFSR_TAPS).xor()
+            m.d.sync += lfsr.eq(Cat(feedback ^ (seeding & self.registers.wdata[0]), lfsr[:31]))
         with m.If(self.restore):
             m.d.sync += mark.eq(self.restore_mark)
         with m.Elif(minted & from_mark & self.x_fire):
@@ -233,23 +251,21 @@ class FatPointer(wiring.Component):
         registers = self.registers
         datum = registers.wdata
         with m.Switch(registers.number):
-            with m.Case(XfidesCSR.FIDESMETADATABASE):
+            with m.Case(number_pattern(XfidesCSR.FIDESMETADATABASE)):
                 m.d.comb += self.rdata.eq(Cat(Const(0, 3), table))
                 with m.If(registers.write & ~self.locked):
                     m.d.sync += table.eq(datum[3:32])
-            with m.Case(XfidesCSR.FSTACKBASE):
-                m.d.comb += self.rdata.eq(zone_start)
+            with m.Case(number_pattern(XfidesCSR.FSTACKBASE)):
+                m.d.comb += self.rdata.eq(Cat(Const(0, _ZONE_GRAIN), zone_start))
                 with m.If(registers.write & ~self.locked):
-                    m.d.sync += zone_start.eq(datum)
-            with m.Case(XfidesCSR.FSTACKEND):
-                m.d.comb += self.rdata.eq(zone_end)
+                    m.d.sync += zone_start.eq(datum[_ZONE_GRAIN:16])
+            with m.Case(number_pattern(XfidesCSR.FSTACKEND)):
+                m.d.comb += self.rdata.eq(Cat(Const(0, _ZONE_GRAIN), zone_end))
                 with m.If(registers.write & ~self.locked):
-                    m.d.sync += zone_end.eq(datum)
-            with m.Case(XfidesCSR.FMARK):
+                    m.d.sync += zone_end.eq(datum[_ZONE_GRAIN:16])
+            with m.Case(number_pattern(XfidesCSR.FMARK)):
                 m.d.comb += self.rdata.eq(mark)
-                with m.If(registers.write & (self.machine | ((datum[:16] < mark) & (datum[16:] == 0)))):
+                # Bits above 15 are not looked at: whatever U-mode writes, the mark is only lowered.
+                with m.If(registers.write & (self.machine | (datum[:16] < mark))):
                     m.d.sync += mark.eq(datum)
-            with m.Case(XfidesCSR.COOKIESEED):
-                with m.If(registers.write):
-                    m.d.sync += lfsr.eq(Mux(datum[:32] == 0, 1, datum))
         return m

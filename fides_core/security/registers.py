@@ -3,9 +3,24 @@
 from amaranth.lib import data
 from amaranth.lib.wiring import Out, Signature
 
-__all__ = ["RegisterPort", "TableWindow", "Context"]
+from ..isa.csrs import XfidesCSR
 
-#: A write strobe with number and data; every unit answers a read by driving its own ``rdata`` (0 when not selected).
+__all__ = ["RegisterPort", "TableWindow", "Context", "is_extension_number", "number_pattern"]
+
+
+def is_extension_number(number):
+    """Whether a legal CSR number (12-bit value) is one of the extension's: all have 7 or 8 in bits [11:8]."""
+    assert all(csr >> 8 in (7, 8) for csr in XfidesCSR)
+    return (number[8:12] == 7) | (number[8:12] == 8)
+
+
+def number_pattern(csr: XfidesCSR) -> str:
+    """Pattern of the bits that tell ``csr`` from the other registers of the extension: [11] and [4:0]."""
+    assert len({(other >> 11, other & 31) for other in XfidesCSR}) == len(XfidesCSR)
+    return f"{csr >> 11:b}------{csr & 31:05b}"
+
+
+#: A write strobe with number and data, for registers of the extension only; every unit answers a read by driving its own ``rdata`` (0 when not selected).
 RegisterPort = Signature({"number": Out(12), "write": Out(1), "wdata": Out(64)})
 
 #: comsel as the units see it, and the strobe of a comdata write (the datum is the register port's ``wdata``).

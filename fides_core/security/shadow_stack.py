@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import XfidesConfig
 from ..isa.csrs import Comsel, FidesContext, XfidesCSR
-from .registers import Context, RegisterPort, TableWindow
+from .registers import Context, RegisterPort, TableWindow, number_pattern
 
 __all__ = ["Frame", "ShadowStack"]
 
@@ -30,9 +30,9 @@ class Frame(data.Struct):
 class ShadowStack(wiring.Component):
     """The unit.
 
-    ``x_ra``, ``x_sp`` (64 bits): what is compared with the top, and what ``x_write`` stores above it together with
-    ``x_kind``, ``x_context`` and ``x_mark`` (without effect unless ``push`` follows, one cycle later). ``wide``: one of
-    them is 2^32 or more, it matches nothing and must not be pushed.
+    ``x_target``, ``x_sp`` (64 bits) are compared with the top. ``x_write`` stores ``x_ra`` (32 bits), sp, ``x_kind``,
+    ``x_context`` and ``x_mark`` above it, without effect unless ``push`` follows, one cycle later. ``wide``: target or
+    sp is 2^32 or more, it matches nothing and must not be pushed.
 
     ``top``, ``matches`` (ra and sp are the top's, whatever its kind) are valid with ``top_ready`` and ``present``.
     ``present``: there is a top on chip; ``spilled``: there is none on chip but some in the monitor's memory;
@@ -46,7 +46,8 @@ class ShadowStack(wiring.Component):
         self._capacity = config.shadow_stack_entries
         super().__init__(
             {
-                "x_ra": In(64),
+                "x_target": In(64),
+                "x_ra": In(32),
                 "x_sp": In(64),
                 "x_context": In(Context),
                 "x_mark": In(16),
@@ -73,7 +74,8 @@ class ShadowStack(wiring.Component):
         bits = (self._capacity - 1).bit_length()
         registers, window = self.registers, self.window
 
-        depth, base = Signal(16), Signal(16)
+        depth = Signal(16)
+        base = Signal(16)
         changed = Signal()
         same_slot = Signal()
         m.d.comb += [
@@ -84,7 +86,9 @@ class ShadowStack(wiring.Component):
             self.full.eq((same_slot & self.present) | (depth == 0xFFFF)),
         ]
 
-        # ra, sp and context are written one by one through the window, hence three memories (and two RAMB18 in width).
+        # Three memories, because the window writes ra, sp and context one by one. Each is a true dual-port block RAM: one
+        # port pushes, the other shows the top or, to the monitor, the entry that comsel selects; that costs half a block
+        # RAM more than a simple dual-port memory, and saves a multiplexer of 90 bits.
         frame = Signal(Frame)
         m.d.comb += [
             frame.ra.eq(self.x_ra),
@@ -108,20 +112,26 @@ class ShadowStack(wiring.Component):
         for name, item, pushed, written, top in fields:
             memory = Memory(shape=len(top), depth=self._capacity, init=[], attrs={"ram_style": "block"})
             m.submodules[name] = memory
-            write, read = memory.write_port(), memory.read_port()
+            push, write, read = memory.write_port(), memory.write_port(), memory.read_port()
+            writing = Signal(name=f"writing_{name}")
             m.d.comb += [
+                push.addr.eq(depth),
+                push.data.eq(pushed),
+                push.en.eq(self.x_write & ~self.full & ~self.machine),
+                writing.eq(window.write & (window.item == item)),
+                write.addr.eq(read.addr),
+                write.data.eq(written),
+                write.en.eq(writing),
                 read.addr.eq(Mux(self.machine, window.number, depth - 1)),
+                read.en.eq(~writing),
                 top.eq(read.data),
-                write.addr.eq(Mux(self.machine, window.number, depth)),
-                write.data.eq(Mux(self.machine, written, pushed)),
-                write.en.eq(Mux(self.machine, window.write & (window.item == item), self.x_write & ~self.full)),
             ]
 
         m.d.comb += [
             self.top_ready.eq(~changed),
-            self.wide.eq(Cat(self.x_ra[32:], self.x_sp[32:]) != 0),
+            self.wide.eq(Cat(self.x_target[32:], self.x_sp[32:]) != 0),
             self.matches.eq(
-                (self.top.ra == self.x_ra[:32]) & (self.top.sp == self.x_sp[:32]) & ~self.wide
+                (self.top.ra == self.x_target[:32]) & (self.top.sp == self.x_sp[:32]) & ~self.wide
             ),
         ]
         m.d.sync += changed.eq(self.push | self.pop)
@@ -130,11 +140,11 @@ class ShadowStack(wiring.Component):
 
         with m.Switch(registers.number):
             for csr, register in ((XfidesCSR.SSDEPTH, depth), (XfidesCSR.SSBASE, base)):
-                with m.Case(csr):
+                with m.Case(number_pattern(csr)):
                     m.d.comb += self.rdata.eq(register)
                     with m.If(registers.write):
                         m.d.sync += register.eq(registers.wdata)
-            with m.Case(XfidesCSR.COMDATA):
+            with m.Case(number_pattern(XfidesCSR.COMDATA)):
                 with m.Switch(window.item):
                     with m.Case(Comsel.ENTRY_RA):
                         m.d.comb += self.rdata.eq(self.top.ra)

@@ -55,7 +55,8 @@ class UART(wiring.Component):
 
         # Transmitter: start bit, eight data bits, stop bit.
         tx_shift = Signal(9, init=0x1FF)
-        tx_count, tx_bits = Signal(20), Signal(4)
+        tx_count = Signal(20)
+        tx_bits = Signal(4)
         m.d.comb += self.tx.eq(tx_shift[0])
         with m.If(tx_bits == 0):
             m.d.comb += transmit.r_en.eq(1)
@@ -76,7 +77,9 @@ class UART(wiring.Component):
 
         # Receiver: samples in the middle of each bit.
         rx_sync = Signal(3, init=7)
-        rx_shift, rx_count, rx_bits = Signal(8), Signal(20), Signal(4)
+        rx_shift = Signal(8)
+        rx_count = Signal(20)
+        rx_bits = Signal(4)
         m.d.sync += rx_sync.eq(Cat(self.rx, rx_sync[:2]))
         line = rx_sync[2]
         m.d.comb += receive.w_data.eq(rx_shift)

@@ -84,7 +84,8 @@ class BootROM(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        i_word, d_word = Signal(32), Signal(64)
+        i_word = Signal(32)
+        d_word = Signal(64)
         with m.Switch(self.i_address[2:12]):
             for i, word in enumerate(self._words):
                 with m.Case(i):

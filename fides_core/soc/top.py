@@ -63,8 +63,10 @@ class FidesSoC(wiring.Component):
             return address[size.bit_length() - 1 :] == base >> (size.bit_length() - 1)
 
         # Every request is granted at once and answered in the next cycle.
-        i_memory, i_rom = Signal(), Signal()
-        i_from_memory, i_from_rom = Signal(), Signal()
+        i_memory = Signal()
+        i_rom = Signal()
+        i_from_memory = Signal()
+        i_from_rom = Signal()
         m.d.comb += [
             ibus.gnt.eq(1),
             i_memory.eq(selects(ibus.addr, memory_map.MAIN_MEMORY_BASE, config.soc.memory_bytes)),
