@@ -216,13 +216,14 @@ class CSRFile(wiring.Component):
                 m.d.comb += wdata.eq(self.m_rdata & ~self.m_operand)
         m.d.comb += self.m_write.eq(self.m_commit & (self.m_access != CSRAccess.NONE))
 
-        # An instruction counts one cycle after it retires, so that what it writes to mcountinhibit or minstret
-        # already holds for itself.
-        retired = Signal()
+        # What an instruction writes to mcountinhibit already holds for itself.
+        uncounted = Signal()
+        m.d.comb += uncounted.eq(inhibit.instret)
+        with m.If(self.m_write & (self.m_number == CSR.MCOUNTINHIBIT)):
+            m.d.comb += uncounted.eq(wdata[2])
         m.d.sync += [
             mcycle.eq(mcycle + ~inhibit.cycle),
-            minstret.eq(minstret + (retired & ~inhibit.instret)),
-            retired.eq(self.retire),
+            minstret.eq(minstret + (self.retire & ~uncounted)),
         ]
         with m.If(self.m_write):
             with m.Switch(self.m_number):
@@ -253,7 +254,7 @@ class CSRFile(wiring.Component):
                 with m.Case(CSR.MCYCLE):
                     m.d.sync += mcycle.eq(wdata)
                 with m.Case(CSR.MINSTRET):
-                    m.d.sync += [minstret.eq(wdata), retired.eq(0)]
+                    m.d.sync += minstret.eq(wdata)
                 for i, entry in enumerate(pmp):
                     with m.Case(CSR.PMPADDR0 + i):
                         # The address below a locked TOR entry is part of that entry.

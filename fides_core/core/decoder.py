@@ -190,6 +190,9 @@ class Decoder(wiring.Component):
                     self.rs1.eq(rs1_field & ~funct3[2].replicate(5)),
                     writes.eq(is_csr),
                 ]
+                # An access that only reads: the kind of access in funct3[1:0] becomes none.
+                with m.If(is_csr & ~self.csr_write):
+                    m.d.comb += control.funct3[:2].eq(0)
             if self._xfides:
                 self._custom(m, writes)
         return m

@@ -106,7 +106,7 @@ class MemoryStage(wiring.Component):
             lanes.word.eq(self.response_data),
             self.mret.eq(self.commit & current.mret),
         ]
-        # funct3[1:0] is the kind of access; the operand of an access that does not write is x0 or 0.
+        # funct3[1:0] is the kind of access; decode has cleared it for those that only read.
         with m.If(current.csr):
             m.d.comb += self.csr_access.eq(current.funct3[:2])
 
