@@ -188,16 +188,16 @@ def test_csr_forms(bench):
         assert (bench.x[7], bench.control.mscratch) == (old, new), name
 
 
-def test_store_to_text_is_seen_by_the_next_fetch(bench):
-    target = MAIN_MEMORY_BASE + 0x104
-    for value in (1, 2):
+@pytest.mark.parametrize("name, offset", [("sw", 0), ("sd", 0), ("sd", 4)])
+def test_store_to_text_is_seen_by_the_next_fetch(bench, name, offset):
+    target = MAIN_MEMORY_BASE + 0x100 + offset
+    bench.word(MAIN_MEMORY_BASE, encode(name, rs1=5, rs2=6))
+    for value in (1, 2, 3):
         word = encode("addi", rd=7, imm=value)
-        bench.x[5], bench.x[6] = target - 4, word << 32
-        bench.word(MAIN_MEMORY_BASE, encode("sd", rs1=5, rs2=6))
-        bench.hart.pc = MAIN_MEMORY_BASE
-        bench.hart.step()
-        bench.hart.pc = target
-        bench.hart.step()
+        bench.x[5], bench.x[6] = target - offset, word << 8 * offset
+        for pc in (MAIN_MEMORY_BASE, target):
+            bench.hart.pc = pc
+            bench.hart.step()
         assert bench.x[7] == value
 
 

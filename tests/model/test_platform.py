@@ -154,6 +154,12 @@ class TestClint:
 
 
 class TestBus:
+    @pytest.mark.parametrize("address", [START, START + (1 << 20) - 8])
+    def test_first_and_last_doubleword_of_memory(self, platform, address):
+        platform.store(address, 8, 0x1122_3344_5566_7788)
+        assert platform.load(address, 8) == 0x1122_3344_5566_7788
+        assert platform.fetch(address + 4) == 0x1122_3344
+
     @pytest.mark.parametrize("address", [0, 0xFF8, 0x2000, 0x0C00_0000, START - 8, START + (1 << 20)])
     def test_nothing_there(self, platform, address):
         for access in (lambda: platform.load(address, 8), lambda: platform.store(address, 8, 0)):

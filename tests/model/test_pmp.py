@@ -117,6 +117,9 @@ def test_locked_tor_locks_the_address_below():
     pmp.write_address(2, 5)
     assert pmp.read_address(0) == 0x1000 >> 2
     assert pmp.read_address(2) == 5  # below a locked entry that is not TOR
+    pmp = unit((0, 0), (0, 0), (0, 0x1000 >> 2), (TOR | LOCK, 0x2000 >> 2))
+    pmp.write_address(2, 5)
+    assert pmp.read_address(2) == 0x1000 >> 2
 
 
 def test_fields_that_do_not_exist_read_0():
