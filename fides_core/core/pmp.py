@@ -51,22 +51,22 @@ class PMPChecker(wiring.Component):
         word = self.address[2:]
         upper = self.address[3:]
 
-        below_previous = 0  # is the access below the previous entry's address?
-        straddles_previous = 0
+        # Are the first and the second word of the access below the previous entry's address?
+        first_below_previous = second_below_previous = 0
         matches = []
         for i in range(self._count):
             entry = self.entries[i]
-            # A doubleword starts at an even word: its second word is below an even bound exactly if its first one is.
+            # A doubleword starts at an even word, so its second word is below a bound only if the upper bits are.
             below_upper = Signal(name=f"below_upper{i}")
             equal_upper = Signal(name=f"equal_upper{i}")
-            below = Signal(name=f"below{i}")
-            straddles = Signal(name=f"straddles{i}")
+            first_below = Signal(name=f"first_below{i}")
             m.d.comb += [
                 below_upper.eq(upper < entry.address[1:]),
                 equal_upper.eq(upper == entry.address[1:]),
-                below.eq(below_upper | (equal_upper & ~word[0] & entry.address[0])),
-                straddles.eq(self.doubleword & equal_upper & entry.address[0]),
+                first_below.eq(below_upper | (equal_upper & ~word[0] & entry.address[0])),
             ]
+            first_inside = first_below & ~first_below_previous
+            second_inside = below_upper & ~second_below_previous
             # NAPOT: the trailing ones and the zero above them are not compared.
             ignored = Signal(30, name=f"ignored{i}")
             napot = Signal(name=f"napot{i}")
@@ -78,10 +78,9 @@ class PMPChecker(wiring.Component):
             all_bytes = Signal(name=f"all_bytes{i}")
             with m.Switch(entry.a):
                 with m.Case(AddressMatch.TOR):
-                    # Straddling the lower bound, the second word is above it; straddling the upper, the first is below.
                     m.d.comb += [
-                        any_byte.eq(below & (~below_previous | straddles_previous)),
-                        all_bytes.eq(~straddles & ~straddles_previous),
+                        any_byte.eq(first_inside | (self.doubleword & second_inside)),
+                        all_bytes.eq(~self.doubleword | (first_inside & second_inside)),
                     ]
                 with m.Case(AddressMatch.NA4):
                     m.d.comb += [
@@ -96,7 +95,7 @@ class PMPChecker(wiring.Component):
             fault = Signal(name=f"fault{i}")
             m.d.comb += fault.eq(~all_bytes | ~allowed)
             matches.append((any_byte, fault))
-            below_previous, straddles_previous = below, straddles
+            first_below_previous, second_below_previous = first_below, below_upper
 
         verdict = self.user if self._count else 0
         for any_byte, fault in reversed(matches):
