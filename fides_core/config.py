@@ -13,9 +13,9 @@ def _power_of_two(value: int) -> bool:
 class XfidesConfig:
     """The security extension.
 
-    ``compartments``: number of compartment identifiers, 2..256, a power of two; 0 leaves the capability check and
-    the shadow stack out. ``shadow_stack_entries``: entries on chip, 16..32768, a power of two. ``fat_pointers``:
-    with the fat-pointer validator. Raises ValueError when these contradict each other.
+    ``compartments``: number of compartment identifiers, 2..256, a power of two; 0 leaves the capability check
+    and the shadow stack out. ``shadow_stack_entries``: entries on chip, 16..32768, a power of two.
+    ``fat_pointers``: with the fat-pointer validator. Raises ValueError when these contradict each other.
     """
 
     compartments: int = 256
@@ -30,14 +30,16 @@ class XfidesConfig:
                 f"shadow_stack_entries must be a power of two in 16..32768, not {self.shadow_stack_entries}"
             )
         if not self.compartments and not self.fat_pointers:
-            raise ValueError("an Xfides configuration without compartments and fat pointers is the base core: use None")
+            raise ValueError(
+                "an Xfides configuration without compartments and fat pointers is the base core: use None"
+            )
 
 
 @dataclass(frozen=True)
 class CoreConfig:
-    """The core. ``reset_vector``: address in bytes; ``hart_id``: value of mhartid; ``pmp_entries``: 0, 4, 8 or 16;
-    ``rvfi``: a port that reports every retired instruction (verification builds only); ``xfides``: the extension,
-    None leaves every trace of it out. Raises ValueError when a value is not possible."""
+    """The core. ``reset_vector``: address in bytes; ``hart_id``: value of mhartid; ``pmp_entries``: 0, 4, 8
+    or 16; ``rvfi``: a port that reports every retired instruction (verification builds only); ``xfides``: the
+    extension, None leaves every trace of it out. Raises ValueError when a value is not possible."""
 
     reset_vector: int = 0x1000
     hart_id: int = 0
@@ -56,10 +58,10 @@ class CoreConfig:
 
 @dataclass(frozen=True)
 class SoCConfig:
-    """The system around the core. ``memory_bytes``: main memory at 0x8000_0000, a power of two, at least 4 KiB;
-    ``simulation_exit``: with the exit device (a store ends a simulation; on an FPGA it only drives pins);
-    ``uart_divisor``: reset value of the UART's baud register (clock / (16 * baud rate)); ``random_stalls``: None, or
-    the seed of random waits on both buses (verification builds only)."""
+    """The system around the core. ``memory_bytes``: main memory at 0x8000_0000, a power of two, at least 4
+    KiB; ``simulation_exit``: with the exit device (a store ends a simulation; on an FPGA it only drives
+    pins); ``uart_divisor``: reset value of the UART's baud register (clock / (16 * baud rate));
+    ``random_stalls``: None, or the seed of random waits on both buses (verification builds only)."""
 
     memory_bytes: int = 1 << 20
     simulation_exit: bool = True

@@ -8,11 +8,12 @@ __all__ = ["ALU"]
 
 
 class ALU(wiring.Component):
-    """``funct3`` selects as in the manual's OP encodings (unprivileged ISA, section 2.4); ``subtract`` is set for sub,
-    the set-less-than instructions and branches, ``arithmetic`` for sra; ``word`` gives the 32-bit forms.
+    """``funct3`` selects as in the manual's OP encodings (unprivileged ISA, section 2.4); ``subtract`` is set
+    for sub, the set-less-than instructions and branches, ``arithmetic`` for sra; ``word`` gives the 32-bit
+    forms.
 
-    Outputs: ``result`` (64 bits), ``total`` (64 bits, the sum or difference), ``equal`` and ``less`` of the operands
-    (``unsigned`` chooses the comparison; ``less`` needs ``subtract``).
+    Outputs: ``result`` (64 bits), ``total`` (64 bits, the sum or difference), ``equal`` and ``less`` of the
+    operands (``unsigned`` chooses the comparison; ``less`` needs ``subtract``).
     """
 
     a: In(64)
@@ -70,7 +71,5 @@ class ALU(wiring.Component):
                 m.d.comb += value.eq(a | b)
             with m.Case(7):
                 m.d.comb += value.eq(a & b)
-        m.d.comb += self.result.eq(
-            Cat(value[:32], Mux(self.word, value[31].replicate(32), value[32:]))
-        )
+        m.d.comb += self.result.eq(Cat(value[:32], Mux(self.word, value[31].replicate(32), value[32:])))
         return m

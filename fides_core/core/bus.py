@@ -1,8 +1,8 @@
 """The buses of the core: OBI-style (OpenHW OBI 1.2), a request channel and a response channel.
 
-A request is transferred in a cycle in which ``req`` and ``gnt`` are both high; its response comes one or more cycles
-later, in order, as one cycle of ``rvalid``. Unlike in OBI, a request that was not granted may be changed or
-withdrawn. ``gnt`` must not depend on ``req``.
+A request is transferred in a cycle in which ``req`` and ``gnt`` are both high; its response comes one or more
+cycles later, in order, as one cycle of ``rvalid``. Unlike in OBI, a request that was not granted may be
+changed or withdrawn. ``gnt`` must not depend on ``req``.
 """
 
 from amaranth.lib.wiring import In, Out, Signature

@@ -2,7 +2,7 @@
 
 from amaranth.lib import data, enum
 
-__all__ = ["Result", "SecurityOp", "Control", "ExecuteRequest", "MemoryRequest"]
+__all__ = ["Result", "SecurityOp", "Control", "EFFECTS", "ExecuteRequest", "MemoryRequest"]
 
 
 class Result(enum.IntEnum, shape=2):
@@ -57,10 +57,16 @@ class Control(data.Struct):
     size: 3  # val and vali: log2 of the access size in bytes; landing pads: bits [7:5] of the compartment
 
 
+#: The signals that must be low for an instruction that only carries an exception.
+EFFECTS = (
+    "branch", "jump", "load", "store", "multiply", "divide", "csr", "fence_i", "mret", "wfi", "write",
+)  # fmt: skip
+
+
 class ExecuteRequest(data.Struct):
-    """Decode to execute. Operands are final; ``cause`` is valid with ``exception`` or ``interrupt``; ``far``: the
-    address of the instruction is 2^32 or more (fetch knows its upper half); ``rd`` of a landing pad holds bits [4:0] of
-    its compartment."""
+    """Decode to execute. Operands are final; ``cause`` is valid with ``exception`` or ``interrupt``; ``far``:
+    the address of the instruction is 2^32 or more (fetch knows its upper half); ``rd`` of a landing pad holds
+    bits [4:0] of its compartment."""
 
     pc: 32
     far: 1
@@ -75,8 +81,8 @@ class ExecuteRequest(data.Struct):
 
 
 class MemoryRequest(data.Struct):
-    """Execute to memory. ``result``: the result; address for loads and stores; operand for CSR instructions; mtval
-    of an exception, unless it is a control-flow exception (pc) or an interrupt (0)."""
+    """Execute to memory. ``result``: the result; address for loads and stores; operand for CSR instructions;
+    mtval of an exception, unless it is a control-flow exception (pc) or an interrupt (0)."""
 
     pc: 32
     far: 1

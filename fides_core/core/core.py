@@ -2,9 +2,9 @@
 
     fetch -> decode -> execute -> memory -> writeback
 
-Branches are decided in execute (one cycle lost when taken), loads answer in memory (one cycle lost by an instruction
-that needs the datum at once), traps are taken in memory. A ``kill`` from memory is the only thing that can undo an
-instruction in execute, so whatever execute does while memory is empty is final.
+Branches are decided in execute (one cycle lost when taken), loads answer in memory (one cycle lost by an
+instruction that needs the datum at once), traps are taken in memory. A ``kill`` from memory is the only thing
+that can undo an instruction in execute, so whatever execute does while memory is empty is final.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -86,7 +86,8 @@ class Core(wiring.Component):
             decode.interrupt.eq(csr.interrupt),
             decode.interrupt_cause.eq(csr.interrupt_cause),
             decode.pmp.eq(csr.pmp),
-            # Privilege, protection and interrupt enables must be settled before the next instruction moves on.
+            # Privilege, protection and interrupt enables must be settled before the next instruction moves
+            # on.
             decode.hold.eq(
                 (execute.valid & (execute.current.control.csr | execute.current.control.mret))
                 | (memory.valid & (memory.current.csr | memory.current.mret))

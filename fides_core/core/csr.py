@@ -35,7 +35,9 @@ def implemented_csrs(config: CoreConfig) -> frozenset[int]:
                     XfidesCSR.COOKIESEED}  # fmt: skip
         common = {XfidesCSR.COMCTL, XfidesCSR.COMCAUSE}
         for csr in XfidesCSR:
-            if csr in common or (config.xfides.fat_pointers if csr in pointers else config.xfides.compartments):
+            if csr in common or (
+                config.xfides.fat_pointers if csr in pointers else config.xfides.compartments
+            ):
                 numbers.add(int(csr))
     return frozenset(numbers)
 
@@ -62,7 +64,9 @@ class CSRLegality(wiring.Component):
             # The counters' shadows need mcounteren in U-mode; those of the event counters are never enabled.
             with m.Case(f"{CSR.CYCLE >> 5:07b}-----"):
                 m.d.comb += implemented.eq(1)
-                m.d.comb += allowed.eq(self.machine | ((self.number[2:5] == 0) & self.counters.bit_select(self.number[:2], 1)))
+                m.d.comb += allowed.eq(
+                    self.machine | ((self.number[2:5] == 0) & self.counters.bit_select(self.number[:2], 1))
+                )
             with m.Case(*sorted(n for n in implemented_csrs(self._config) if n >> 5 != CSR.CYCLE >> 5)):
                 m.d.comb += implemented.eq(1)
         read_only = self.number[10:12] == 3
@@ -73,12 +77,13 @@ class CSRLegality(wiring.Component):
 class CSRFile(wiring.Component):
     """The registers, accessed in the memory stage.
 
-    ``m_access``/``m_number``/``m_operand``: the instruction there; ``m_rdata`` (64 bits) is combinational; the write
-    takes place in a cycle with ``m_commit``. ``m_write`` strobes with ``m_wdata`` for registers of the extension, which
-    puts its read data on ``extension_rdata`` (0 when another register is addressed).
+    ``m_access``/``m_number``/``m_operand``: the instruction there; ``m_rdata`` (64 bits) is combinational;
+    the write takes place in a cycle with ``m_commit``. ``m_write`` strobes with ``m_wdata`` for registers of
+    the extension, which puts its read data on ``extension_rdata`` (0 when another register is addressed).
 
-    ``trap``: enter the handler, with ``trap_pc`` (64 bits), ``trap_cause``, ``trap_interrupt``, ``trap_value``.
-    ``mret``: return. ``handler``: trap vector for the last trap taken; ``mepc`` the return address.
+    ``trap``: enter the handler, with ``trap_pc`` (64 bits), ``trap_cause``, ``trap_interrupt``,
+    ``trap_value``. ``mret``: return. ``handler``: trap vector for the last trap taken; ``mepc`` the return
+    address.
     """
 
     def __init__(self, config: CoreConfig):
@@ -148,7 +153,11 @@ class CSRFile(wiring.Component):
             self.interrupt.eq((ready != 0) & (status.mie | ~machine)),
             # Priority: external, software, timer.
             self.interrupt_cause.eq(
-                Mux(ready[2], InterruptCause.EXTERNAL, Mux(ready[0], InterruptCause.SOFTWARE, InterruptCause.TIMER))
+                Mux(
+                    ready[2],
+                    InterruptCause.EXTERNAL,
+                    Mux(ready[0], InterruptCause.SOFTWARE, InterruptCause.TIMER),
+                )
             ),
             self.handler.eq(Cat(0, 0, vector + Mux(vectored & cause_interrupt, cause, 0))),
             self.mepc.eq(Cat(0, 0, epc)),
@@ -175,7 +184,7 @@ class CSRFile(wiring.Component):
                  32: Const(2, 2)}
             ),
             CSR.MISA: Const(misa, 64),
-            CSR.MIE: bits(dict(zip(interrupts, (enabled.software, enabled.timer, enabled.external), strict=True))),
+            CSR.MIE: bits(dict(zip(interrupts, enabled.as_value(), strict=True))),
             CSR.MIP: bits(dict(zip(interrupts, pending, strict=True))),
             CSR.MTVEC: Cat(vectored, Const(0, 1), vector),
             CSR.MCOUNTEREN: counteren,

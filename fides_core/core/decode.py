@@ -1,4 +1,5 @@
-"""Decode: registers, forwarding, hazards, and everything about an instruction that is known before it executes."""
+"""Decode: registers, forwarding, hazards, and everything about an instruction that is known before it
+executes."""
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
@@ -7,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import CoreConfig
 from ..isa.causes import ExceptionCause
-from .control import ExecuteRequest, Result, SecurityOp
+from .control import EFFECTS, ExecuteRequest, Result, SecurityOp
 from .csr import CSRLegality
 from .decoder import Decoder
 from .pmp import PMPChecker, PMPEntry
@@ -16,7 +17,8 @@ __all__ = ["DecodeStage", "Forward"]
 
 
 class Forward(data.Struct):
-    """A result on its way to the registers. ``write``: there is one, for register ``rd``; ``ready``: ``value`` is it."""
+    """A result on its way to the registers. ``write``: there is one, for register ``rd``; ``ready``:
+    ``value`` is it."""
 
     write: 1
     rd: 5
@@ -27,11 +29,11 @@ class Forward(data.Struct):
 class DecodeStage(wiring.Component):
     """Decode stage.
 
-    ``d_*``: the instruction from fetch. ``x_request``/``x_valid``/``x_ready``: its successor; ``x_valid`` is high in the
-    cycle in which the instruction moves on. ``x_forward``, ``m_forward``,
-    ``w_forward``: results of older instructions; writeback's is also written to the registers. ``hold``: nothing may
-    move on because an instruction ahead changes what decode depends on. Interrupts replace the instruction that moves
-    on, so they are precise.
+    ``d_*``: the instruction from fetch. ``x_request``/``x_valid``/``x_ready``: its successor; ``x_valid`` is
+    high in the cycle in which the instruction moves on. ``x_forward``, ``m_forward``, ``w_forward``: results
+    of older instructions; writeback's is also written to the registers. ``hold``: nothing may move on because
+    an instruction ahead changes what decode depends on. Interrupts replace the instruction that moves on, so
+    they are precise.
     """
 
     def __init__(self, config: CoreConfig):
@@ -145,11 +147,7 @@ class DecodeStage(wiring.Component):
         with m.If(exception | self.interrupt):
             # Nothing of the instruction takes effect.
             control = request.control
-            m.d.comb += [
-                getattr(control, field).eq(0)
-                for field in ("branch", "jump", "load", "store", "multiply", "divide", "csr", "fence_i", "mret", "wfi",
-                              "write")
-            ]  # fmt: skip
+            m.d.comb += [getattr(control, field).eq(0) for field in EFFECTS]
             m.d.comb += [
                 control.result.eq(Result.OTHER),
                 control.keep_upper.eq(0),

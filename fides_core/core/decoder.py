@@ -34,8 +34,9 @@ class Decoder(wiring.Component):
     """``insn`` (32 bits) to ``control``, register numbers, and the 32-bit signed ``immediate``.
 
     For CSR instructions the immediate holds the CSR number in [16:5] and the 5-bit source field in [4:0].
-    ``legal`` does not judge CSR accesses and privileges; ``ecall``, ``ebreak``, ``mret`` and ``wfi`` say which of them
-    it is. Instructions that the security units need ra or sp for read them through rs1 and rs2 (contract, section 5).
+    ``legal`` does not judge CSR accesses and privileges; ``ecall``, ``ebreak``, ``mret`` and ``wfi`` say
+    which of them it is. Instructions that the security units need ra or sp for read them through rs1 and rs2
+    (contract, section 5).
     """
 
     insn: In(32)
@@ -59,7 +60,7 @@ class Decoder(wiring.Component):
         m = Module()
         insn = self.insn
         control = self.control
-        funct3, funct7 = insn[12:15], insn[25:32]
+        funct3 = insn[12:15]
         rs1_field, rs2_field, rd_field = insn[15:20], insn[20:25], insn[7:12]
 
         i_imm = insn[20:32].as_signed()
@@ -212,7 +213,8 @@ class Decoder(wiring.Component):
                         self.rs2.eq(2),
                         self.reads_rs1.eq(1),
                         self.reads_rs2.eq(1),
-                        # The address adder gives what is compared with the shadow stack: ra, or pc at a handler.
+                        # The address adder gives what is compared with the shadow stack: ra, or pc at a
+                        # handler.
                         self.immediate.eq(0),
                         control.base_pc.eq(kind == PadKind.HANDLER),
                         # The compartment takes the place of rd and size.

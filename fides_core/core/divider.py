@@ -10,9 +10,10 @@ __all__ = ["Divider"]
 class Divider(wiring.Component):
     """div, divu, rem, remu and their 32-bit forms (unprivileged ISA, section 7.2).
 
-    Operands must stay unchanged while ``x_request`` is high; ``x_done`` is high in the cycle in which ``x_result``
-    (64 bits) is valid: 65 cycles after the request, 33 for the 32-bit forms; it stays until ``x_take``. Without
-    ``x_request`` the divider returns to idle, whatever it was doing, and ``x_result`` is ``x_a``.
+    Operands must stay unchanged while ``x_request`` is high; ``x_done`` is high in the cycle in which
+    ``x_result`` (64 bits) is valid: 65 cycles after the request, 33 for the 32-bit forms; it stays until
+    ``x_take``. Without ``x_request`` the divider returns to idle, whatever it was doing, and ``x_result`` is
+    ``x_a``.
     """
 
     x_request: In(1)

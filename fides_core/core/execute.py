@@ -18,8 +18,8 @@ __all__ = ["ExecuteStage", "SecurityView"]
 
 
 class SecurityView(wiring.Signature):
-    """What execute and the security extension tell each other; see ``security/extension.py``. The outputs here are
-    the extension's inputs."""
+    """What execute and the security extension tell each other; see ``security/extension.py``. The outputs
+    here are the extension's inputs."""
 
     def __init__(self):
         super().__init__(
@@ -51,10 +51,11 @@ class SecurityView(wiring.Signature):
 class ExecuteStage(wiring.Component):
     """Execute stage.
 
-    ``d_valid``/``d_request``: the instruction that decode sends; it is here from the next cycle on. ``ready``: decode
-    may send one. ``valid``/``current``: what is here. ``m_valid``/``m_request``: the instruction moves to the memory
-    stage, whose payload is loaded whenever ``m_ready`` is high. ``kill``: the instruction before it has trapped, it
-    must not move nor have any effect. ``flush``: fetch starts anew elsewhere; what decode sends is not taken.
+    ``d_valid``/``d_request``: the instruction that decode sends; it is here from the next cycle on.
+    ``ready``: decode may send one. ``valid``/``current``: what is here. ``m_valid``/``m_request``: the
+    instruction moves to the memory stage, whose payload is loaded whenever ``m_ready`` is high. ``kill``: the
+    instruction before it has trapped, it must not move nor have any effect. ``flush``: fetch starts anew
+    elsewhere; what decode sends is not taken.
 
     ``redirect`` and ``redirect_target`` (64 bits): a jump or branch is taken, or fence.i starts fetch anew.
     ``link``: address of the next instruction.
@@ -191,7 +192,9 @@ class ExecuteStage(wiring.Component):
         with m.Elif(data_access & refused):
             m.d.comb += [
                 exception.eq(1),
-                cause.eq(Mux(control.store, ExceptionCause.STORE_ACCESS_FAULT, ExceptionCause.LOAD_ACCESS_FAULT)),
+                cause.eq(
+                    Mux(control.store, ExceptionCause.STORE_ACCESS_FAULT, ExceptionCause.LOAD_ACCESS_FAULT)
+                ),
             ]
 
         # Flow. Whether the instruction must wait never depends on the verdicts above.
@@ -241,8 +244,8 @@ class ExecuteStage(wiring.Component):
         with m.If(self.ready):
             m.d.sync += x.eq(self.d_request)
 
-        # The result. What an exception has for mtval is chosen by control signals, not by the verdicts above: the
-        # address for loads and stores, the target for jumps, the fields here for what decode found.
+        # The result. What an exception has for mtval is chosen by control signals, not by the verdicts above:
+        # the address for loads and stores, the target for jumps, the fields here for what decode found.
         other = Signal(64)
         m.d.comb += other.eq(self.link)
         with m.If(x.exception):

@@ -1,7 +1,7 @@
 """Fetch: keeps up to two requests or instructions ahead of decode.
 
-The program counter is 32 bits wide. A jump to an address of 2^32 or more is remembered in ``pc_high`` and ends in an
-instruction access fault of the instruction there, with its full 64-bit address.
+The program counter is 32 bits wide. A jump to an address of 2^32 or more is remembered in ``pc_high`` and
+ends in an instruction access fault of the instruction there, with its full 64-bit address.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -16,10 +16,10 @@ __all__ = ["FetchStage"]
 class FetchStage(wiring.Component):
     """Fetch stage.
 
-    ``redirect``/``redirect_target`` (64 bits, bytes): fetch goes on there, in the same cycle; what was fetched or
-    asked for before is dropped. ``d_*``: the instruction that decode sees in this cycle; it is consumed in a cycle with
-    ``d_valid`` and ``d_ready``. ``d_pc`` is the address of the next instruction of decode even while ``d_valid`` is
-    low, so it is the link value of a jump that is in execute.
+    ``redirect``/``redirect_target`` (64 bits, bytes): fetch goes on there, in the same cycle; what was
+    fetched or asked for before is dropped. ``d_*``: the instruction that decode sees in this cycle; it is
+    consumed in a cycle with ``d_valid`` and ``d_ready``. ``d_pc`` is the address of the next instruction of
+    decode even while ``d_valid`` is low, so it is the link value of a jump that is in execute.
     """
 
     bus: Out(InstructionBus)
@@ -88,7 +88,8 @@ class FetchStage(wiring.Component):
             with m.If(consumed):
                 m.d.sync += d_pc.eq(d_pc + 1)
             m.d.sync += level.eq(level + arrived - consumed)
-            # After this cycle the buffer's first entry is the oldest instruction that decode has not consumed.
+            # After this cycle the buffer's first entry is the oldest instruction that decode has not
+            # consumed.
             with m.If(consumed):
                 m.d.sync += buffer[0].eq(Mux(level == 2, buffer[1], response))
             with m.Elif(level == 0):

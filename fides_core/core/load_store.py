@@ -8,8 +8,8 @@ __all__ = ["StoreLanes", "LoadLanes"]
 
 
 class StoreLanes(wiring.Component):
-    """``size``: log2 of the bytes. The datum is repeated over the word; ``be`` selects the lanes that are meant.
-    ``misaligned`` when ``offset`` (address bits [2:0]) is no multiple of the size."""
+    """``size``: log2 of the bytes. The datum is repeated over the word; ``be`` selects the lanes that are
+    meant. ``misaligned`` when ``offset`` (address bits [2:0]) is no multiple of the size."""
 
     size: In(2)
     offset: In(3)
@@ -32,7 +32,8 @@ class StoreLanes(wiring.Component):
 
 
 class LoadLanes(wiring.Component):
-    """``funct3`` of the load gives size and extension, ``offset`` the address bits [2:0]; ``data`` is 64 bits."""
+    """``funct3`` of the load gives size and extension, ``offset`` the address bits [2:0]; ``data`` is 64
+    bits."""
 
     funct3: In(3)
     offset: In(3)

@@ -26,10 +26,11 @@ class WritebackRequest(data.Struct):
 class MemoryStage(wiring.Component):
     """Memory stage.
 
-    ``x_valid``/``x_request``: what execute sends; it is here from the next cycle on. ``ready``: it may send something.
-    ``trap``: the instruction here traps in this cycle (everything younger must be dropped); the core goes on at the
-    handler one cycle later, as after ``mret``. ``commit``: the instruction here completes without an exception.
-    ``security_fault`` with ``security_cause``: the extension's verdict in this stage; ``security_no_value``: mtval is 0.
+    ``x_valid``/``x_request``: what execute sends; it is here from the next cycle on. ``ready``: it may send
+    something. ``trap``: the instruction here traps in this cycle (everything younger must be dropped); the
+    core goes on at the handler one cycle later, as after ``mret``. ``commit``: the instruction here completes
+    without an exception. ``security_fault`` with ``security_cause``: the extension's verdict in this stage;
+    ``security_no_value``: mtval is 0.
     """
 
     def __init__(self, config: CoreConfig):

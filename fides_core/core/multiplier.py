@@ -1,7 +1,7 @@
 """Pipelined multiplier: a product a cycle, the result in writeback (three cycles).
 
-The operands are cut into pieces that fit one 25 x 18 signed DSP block, so that every product has a register right
-behind it and no DSP blocks are cascaded.
+The operands are cut into pieces that fit one 25 x 18 signed DSP block, so that every product has a register
+right behind it and no DSP blocks are cascaded.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
@@ -24,8 +24,8 @@ def _pieces(value, is_signed, bounds):
 class Multiplier(wiring.Component):
     """mul, mulh, mulhsu, mulhu and mulw, by ``x_funct3`` and ``x_word`` (unprivileged ISA, section 7.1).
 
-    Operands are taken in execute when ``m_enable`` is high; ``w_result`` (64 bits) is valid in the cycle in which the
-    instruction is in writeback.
+    Operands are taken in execute when ``m_enable`` is high; ``w_result`` (64 bits) is valid in the cycle in
+    which the instruction is in writeback.
     """
 
     x_a: In(64)
@@ -52,12 +52,14 @@ class Multiplier(wiring.Component):
                 with m.If(self.m_enable):
                     m.d.sync += product.eq(a * b)
                 products.append(product)
-            # The outer products do not overlap, but the sign of the lower one, which only the top piece of b can
-            # make negative, takes one off the upper one.
+            # The outer products do not overlap, but the sign of the lower one, which only the top piece of b
+            # can make negative, takes one off the upper one.
             low, middle, high = products
             row = Signal(signed(84), name=f"row_{b_low}")
-            outer = Cat(low, low[-1].replicate(48 - len(low)), high - low[-1]) if b_low == 51 else Cat(
-                low, Const(0, 48 - len(low)), high
+            outer = (
+                Cat(low, low[-1].replicate(48 - len(low)), high - low[-1])
+                if b_low == 51
+                else Cat(low, Const(0, 48 - len(low)), high)
             )
             m.d.comb += row.eq(outer.as_signed() + (middle << 24))
             rows.append((b_low, row))

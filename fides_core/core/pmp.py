@@ -1,4 +1,5 @@
-"""Physical memory protection (privileged ISA 1.12, section 3.7): TOR, NA4 and NAPOT, locked entries, 4-byte grain."""
+"""Physical memory protection (privileged ISA 1.12, section 3.7): TOR, NA4 and NAPOT, locked entries, 4-byte
+grain."""
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, enum, wiring
@@ -17,7 +18,8 @@ class AddressMatch(enum.IntEnum, shape=2):
 
 
 class PMPEntry(data.Struct):
-    """One entry; ``address`` holds address bits [31:2] (pmpaddr[29:0]; the bits above are hard-wired to 0)."""
+    """One entry; ``address`` holds address bits [31:2] (pmpaddr[29:0]; the bits above are hard-wired to
+    0)."""
 
     r: 1
     w: 1
@@ -28,8 +30,8 @@ class PMPEntry(data.Struct):
 
 
 class PMPChecker(wiring.Component):
-    """Judges one access: ``fault`` is combinational. ``doubleword``: the access is 8 bytes long (and aligned to 8), any
-    other access lies within 4 bytes. ``user``: made with U-mode rights."""
+    """Judges one access: ``fault`` is combinational. ``doubleword``: the access is 8 bytes long (and aligned
+    to 8), any other access lies within 4 bytes. ``user``: made with U-mode rights."""
 
     def __init__(self, entries: int):
         super().__init__(
@@ -56,7 +58,8 @@ class PMPChecker(wiring.Component):
         matches = []
         for i in range(self._count):
             entry = self.entries[i]
-            # A doubleword starts at an even word, so its second word is below a bound only if the upper bits are.
+            # A doubleword starts at an even word, so its second word is below a bound only if the upper bits
+            # are.
             below_upper = Signal(name=f"below_upper{i}")
             equal_upper = Signal(name=f"equal_upper{i}")
             first_below = Signal(name=f"first_below{i}")
@@ -89,9 +92,9 @@ class PMPChecker(wiring.Component):
                     ]
                 with m.Case(AddressMatch.NAPOT):
                     m.d.comb += [any_byte.eq(napot), all_bytes.eq(1)]
-            allowed = (
-                (entry.r | ~self.read) & (entry.w | ~self.write) & (entry.x | ~self.execute)
-            ) | ~(self.user | entry.locked)
+            allowed = ((entry.r | ~self.read) & (entry.w | ~self.write) & (entry.x | ~self.execute)) | ~(
+                self.user | entry.locked
+            )
             fault = Signal(name=f"fault{i}")
             m.d.comb += fault.eq(~all_bytes | ~allowed)
             matches.append((any_byte, fault))

@@ -1,7 +1,7 @@
 """Retirement reports for verification: the fields of the RISC-V Formal Interface that the benches use.
 
-An instruction that raises an exception is reported with ``trap``; an interrupt is not reported itself, but marks the
-first instruction of its handler (as does an exception) with ``intr``.
+An instruction that raises an exception is reported with ``trap``; an interrupt is not reported itself, but
+marks the first instruction of its handler (as does an exception) with ``intr``.
 """
 
 from amaranth.hdl import Const, Mux, Signal

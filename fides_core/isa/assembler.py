@@ -99,7 +99,7 @@ def _assembler_macros() -> Iterable[str]:
 
 
 def _string_macros() -> Iterable[str]:
-    yield "/* Statements for inline assembly: the operands are strings, \"%0\" or a register's name. */"
+    yield '/* Statements for inline assembly: the operands are strings, "%0" or a register\'s name. */'
     for name, operands, statement, _ in _instructions():
         text = statement.format(**{operand: f'" {operand} "' for operand in operands})
         yield f'#define INSN_{name.upper()}({", ".join(operands)}) "{text}"'.replace(' ""', "")

@@ -83,7 +83,13 @@ def _rv64im():
     yield row("slliw", 0x0000101B, _FUNCT7, Format.SHAMT5)
     yield row("srliw", 0x0000501B, _FUNCT7, Format.SHAMT5)
     yield row("sraiw", 0x4000501B, _FUNCT7, Format.SHAMT5)
-    for name, funct3, funct7 in (("addw", 0, 0), ("subw", 0, 32), ("sllw", 1, 0), ("srlw", 5, 0), ("sraw", 5, 32)):
+    for name, funct3, funct7 in (
+        ("addw", 0, 0),
+        ("subw", 0, 32),
+        ("sllw", 1, 0),
+        ("srlw", 5, 0),
+        ("sraw", 5, 32),
+    ):
         yield row(name, 0x3B | funct3 << 12 | funct7 << 25, _FUNCT7, Format.R)
     yield row("fence", 0x0000000F, _FUNCT3, Format.FENCE)
     yield row("ecall", 0x00000073, _ALL, Format.NONE)
@@ -102,7 +108,8 @@ def _rv64im():
 
 def _xfides():
     custom0, custom1 = 0x0B, 0x2B
-    # Only the fixed fields are matched here: imm[9:8] != 0, kind 11 and a misaligned pad are illegal (section 5).
+    # Only the fixed fields are matched here: imm[9:8] != 0, kind 11 and a misaligned pad are illegal (section
+    # 5).
     yield Instruction("checkcap", custom0, 0x000FFFFF, Format.PAD, "Xfides")
     yield Instruction("arm", custom0 | 1 << 12, 0xFFF07FFF, Format.RS1, "Xfides")
     yield Instruction("disarm", custom0 | 3 << 12, _ALL, Format.NONE, "Xfides")
@@ -125,7 +132,8 @@ def instructions(*, xfides: bool) -> tuple[Instruction, ...]:
 
 
 def find(word: int, *, xfides: bool = True) -> Instruction | None:
-    """The instruction that the 32-bit ``word`` encodes, or None. Reserved field values of checkcap are not judged."""
+    """The instruction that the 32-bit ``word`` encodes, or None. Reserved field values of checkcap are not
+    judged."""
     for row in instructions(xfides=xfides):
         if word & row.mask == row.match:
             return row

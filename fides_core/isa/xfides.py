@@ -5,8 +5,8 @@ from enum import IntEnum
 from .instructions import BY_NAME
 
 __all__ = [
-    "PadKind", "checkcap", "pad_fields", "CID_BITS", "MAX_COMPARTMENTS", "RANGE_ALIGN", "INDEX_BITS", "COOKIE_BITS",
-    "SIZE_BITS", "pack_pointer", "unpack_pointer", "pack_entry", "unpack_entry",
+    "PadKind", "checkcap", "pad_fields", "CID_BITS", "MAX_COMPARTMENTS", "RANGE_ALIGN", "INDEX_BITS",
+    "COOKIE_BITS", "SIZE_BITS", "pack_pointer", "unpack_pointer", "pack_entry", "unpack_entry",
 ]  # fmt: skip
 
 CID_BITS = 8

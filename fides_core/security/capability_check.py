@@ -1,8 +1,9 @@
-"""Capability check: may this instruction execute where it stands, and may control cross here? (contract, section 5)
+"""Capability check: may this instruction execute where it stands, and may control cross here? (contract,
+section 5)
 
-The current range is not held in registers: it is what the range table's block RAM puts out. A crossing takes one
-cycle more than the same landing inside a compartment: in execute the landing pad reads the matrix and the new range,
-in the memory stage both are judged and the context changes, while execute waits.
+The current range is not held in registers: it is what the range table's block RAM puts out. A crossing takes
+one cycle more than the same landing inside a compartment: in execute the landing pad reads the matrix and the
+new range, in the memory stage both are judged and the context changes, while execute waits.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
@@ -24,17 +25,18 @@ _MATRIX_WIDTH = 64
 class CapabilityCheck(wiring.Component):
     """The unit.
 
-    Execute: ``x_check`` says that the instruction at ``x_pc`` is to be judged; ``x_pad``/``x_local``/``x_cid`` describe
-    it if it is an entry or local pad; a handler pad (``x_handler``) is at home everywhere. Combinational: ``x_home``,
-    ``x_crossing`` (a pad whose crossing has to be judged in the memory stage) and ``x_fault`` with ``x_reason``.
-    ``x_obstacle`` is what else stands against the crossing (a ControlFlowFault, 0 for nothing; judged after the matrix).
-    ``x_advance``: the instruction moves to the memory stage with this clock edge, unless the instruction before it
-    traps.
+    Execute: ``x_check`` says that the instruction at ``x_pc`` is to be judged;
+    ``x_pad``/``x_local``/``x_cid`` describe it if it is an entry or local pad; a handler pad (``x_handler``)
+    is at home everywhere. Combinational: ``x_home``, ``x_crossing`` (a pad whose crossing has to be judged in
+    the memory stage) and ``x_fault`` with ``x_reason``. ``x_obstacle`` is what else stands against the
+    crossing (a ControlFlowFault, 0 for nothing; judged after the matrix). ``x_advance``: the instruction
+    moves to the memory stage with this clock edge, unless the instruction before it traps.
 
-    Memory stage: ``m_crossing`` while a crossing is there (one cycle; execute must wait), ``m_fault``/``m_reason`` its
-    verdict; the context changes at the end of the cycle with ``m_commit``.
+    Memory stage: ``m_crossing`` while a crossing is there (one cycle; execute must wait),
+    ``m_fault``/``m_reason`` its verdict; the context changes at the end of the cycle with ``m_commit``.
 
-    ``restore``: the context becomes ``restore_context`` (return, unwinding); the range follows in the next cycle.
+    ``restore``: the context becomes ``restore_context`` (return, unwinding); the range follows in the next
+    cycle.
     """
 
     def __init__(self, config: XfidesConfig):
@@ -111,7 +113,8 @@ class CapabilityCheck(wiring.Component):
             matrix_read.addr.eq(Cat(self.x_cid[6 : 6 + word_bits], context.cid[:cid_bits])),
         ]
 
-        # One set of comparators: for the instruction in execute, or for a crossing's pad against its new range.
+        # One set of comparators: for the instruction in execute, or for a crossing's pad against its new
+        # range.
         m_pc = Signal(26)
         m_cid = Signal(8)
         m_stays = Signal()  # the crossing is into restricted fluid, or back out of it
@@ -160,7 +163,8 @@ class CapabilityCheck(wiring.Component):
                 m_obstacle.eq(self.x_obstacle),
             ]
 
-        # The tables are read at execute; while a crossing is judged the ranges stay, so that they are current after it.
+        # The tables are read at execute; while a crossing is judged the ranges stay, so that they are current
+        # after it.
         range_address = Signal(8)
         m.d.comb += range_address.eq(context.cid)
         with m.If(self.restore):
@@ -172,7 +176,9 @@ class CapabilityCheck(wiring.Component):
 
         allowed = Signal()
         implemented = Const(1) if cid_bits == 8 else (m_cid[cid_bits:] == 0)
-        m.d.comb += allowed.eq(m_stays | (matrix_read.data.bit_select(m_cid[: min(6, cid_bits)], 1) & implemented))
+        m.d.comb += allowed.eq(
+            m_stays | (matrix_read.data.bit_select(m_cid[: min(6, cid_bits)], 1) & implemented)
+        )
         with m.If(self.m_crossing):
             with m.If(~allowed):
                 m.d.comb += [self.m_fault.eq(1), self.m_reason.eq(ControlFlowFault.DENIED)]

@@ -19,18 +19,19 @@ __all__ = ["SecurityExtension"]
 class SecurityExtension(wiring.Component):
     """The extension.
 
-    Execute: the instruction there is described by ``x_op``, ``x_pc``, its operands, ``x_cid``,
-    ``x_total`` (sum of the operands) and ``x_target`` (where a return goes, ra of a pad, pc of a handler pad); ``x_judge`` says that it is valid and neither an interrupt nor an instruction
-    access fault takes its place. ``x_wait``: it must stay. ``x_fault``: it leaves with exception ``x_cause`` (the
-    contract's faults come before any other but the two above). ``x_minted``: the upper half of the result is ``x_tag``.
-    ``x_interruptible``: it waits in a state in which an interrupt may take its place. ``x_advance``: it moves to
-    the memory stage unless the instruction there traps; ``x_fire``: it does move. ``x_mask_addresses``: loads and
-    stores use the low 32 bits of their address.
+    Execute: the instruction there is described by ``x_op``, ``x_pc``, its operands, ``x_cid``, ``x_total``
+    (sum of the operands) and ``x_target`` (where a return goes, ra of a pad, pc of a handler pad);
+    ``x_judge`` says that it is valid and neither an interrupt nor an instruction access fault takes its
+    place. ``x_wait``: it must stay. ``x_fault``: it leaves with exception ``x_cause`` (the contract's faults
+    come before any other but the two above). ``x_minted``: the upper half of the result is ``x_tag``.
+    ``x_interruptible``: it waits in a state in which an interrupt may take its place. ``x_advance``: it moves
+    to the memory stage unless the instruction there traps; ``x_fire``: it does move. ``x_mask_addresses``:
+    loads and stores use the low 32 bits of their address.
 
-    ``x_table_op``: the instruction may access the metadata table (``x_table``, bits [31:3] of its address; entry
-    ``x_index``); ``x_request`` and what belongs to it: it does. ``m_*``: memory
-    stage; ``m_ready`` it takes a new instruction, ``m_empty`` it holds none, ``m_commit`` the instruction there
-    completes without an exception. ``trap`` with ``trap_cause`` records the reason in comcause.
+    ``x_table_op``: the instruction may access the metadata table (``x_table``, bits [31:3] of its address;
+    entry ``x_index``); ``x_request`` and what belongs to it: it does. ``m_*``: memory stage; ``m_ready`` it
+    takes a new instruction, ``m_empty`` it holds none, ``m_commit`` the instruction there completes without
+    an exception. ``trap`` with ``trap_cause`` records the reason in comcause.
     """
 
     x_op: In(SecurityOp)
@@ -133,7 +134,10 @@ class SecurityExtension(wiring.Component):
                     with m.If(registers.write):
                         m.d.sync += [number.eq(registers.wdata), item.eq(registers.wdata[16:20])]
 
-        m.d.comb += [self.x_cause.eq(ExceptionCause.CONTROL_FLOW), self.m_cause.eq(ExceptionCause.CONTROL_FLOW)]
+        m.d.comb += [
+            self.x_cause.eq(ExceptionCause.CONTROL_FLOW),
+            self.m_cause.eq(ExceptionCause.CONTROL_FLOW),
+        ]
 
         if config.compartments:
             m.submodules.capability_check = check = CapabilityCheck(config)
@@ -146,7 +150,9 @@ class SecurityExtension(wiring.Component):
                     unit.window.number.eq(number),
                     unit.window.item.eq(item),
                     unit.window.locked.eq(locked),
-                    unit.window.write.eq(registers.write & registers.number.matches(number_pattern(XfidesCSR.COMDATA))),
+                    unit.window.write.eq(
+                        registers.write & registers.number.matches(number_pattern(XfidesCSR.COMDATA))
+                    ),
                 ]
                 rdata.append(unit.rdata)
             self._compartments(m, check, stack, compartments_on & user, x_reason, m_reason)
@@ -212,7 +218,6 @@ class SecurityExtension(wiring.Component):
                     self.m_cause.eq(ExceptionCause.MEMORY),
                     m_reason.eq(pointer.m_reason),
                 ]
-
 
         value = rdata[0]
         for other in rdata[1:]:

@@ -1,7 +1,9 @@
-"""Fat-pointer validator: val, vali, ptradd, mint, revoke, and the marks of the stack zone (contract, section 9).
+"""Fat-pointer validator: val, vali, ptradd, mint, revoke, and the marks of the stack zone (contract, section
+9).
 
-val reads its entry in execute and judges it in the memory stage, like a load. mint and revoke stay in execute, behind
-an empty memory stage, until their accesses to the metadata table are done; their entry is judged by the same checker.
+val reads its entry in execute and judges it in the memory stage, like a load. mint and revoke stay in
+execute, behind an empty memory stage, until their accesses to the metadata table are done; their entry is
+judged by the same checker.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
@@ -32,19 +34,20 @@ class _Phase(enum.IntEnum, shape=3):
 class FatPointer(wiring.Component):
     """The unit.
 
-    Execute: ``x_op`` (NONE when nothing is to be done), with checks only if ``x_active``; operands ``x_rs1``, ``x_rs2``
-    and ``x_total``, the 64-bit sum of rs1 and the second operand. ``x_minted``: the upper half of rd is ``x_tag`` (in all
-    other cases rd, or mtval, follow from the operands). ``x_wait``: stay in execute. ``x_fault``: leave with exception ``x_cause`` and ``x_reason``.
-    ``x_block``: another unit has stopped the instruction. ``x_fire``: the instruction leaves execute. ``m_empty``:
-    the memory stage holds no instruction.
+    Execute: ``x_op`` (NONE when nothing is to be done), with checks only if ``x_active``; operands ``x_rs1``,
+    ``x_rs2`` and ``x_total``, the 64-bit sum of rs1 and the second operand. ``x_minted``: the upper half of
+    rd is ``x_tag`` (in all other cases rd, or mtval, follow from the operands). ``x_wait``: stay in execute.
+    ``x_fault``: leave with exception ``x_cause`` and ``x_reason``. ``x_block``: another unit has stopped the
+    instruction. ``x_fire``: the instruction leaves execute. ``m_empty``: the memory stage holds no
+    instruction.
 
-    Metadata request: ``x_request``, ``x_we``, ``x_wdata`` to entry ``x_index`` of ``x_table`` (bits [31:3] of the table's
-    address); ``x_table_op`` is high whenever there might be one; ``x_granted`` accepts it in the same
-    cycle, ``x_refused`` says that memory protection forbids it.
+    Metadata request: ``x_request``, ``x_we``, ``x_wdata`` to entry ``x_index`` of ``x_table`` (bits [31:3] of
+    the table's address); ``x_table_op`` is high whenever there might be one; ``x_granted`` accepts it in the
+    same cycle, ``x_refused`` says that memory protection forbids it.
 
-    Memory stage: ``m_check`` while a val waits for its entry; ``m_pointer`` (64 bits: upper half of rs1 and the
-    effective address) and ``m_size`` (log2 bytes) describe the instruction there or, for mint and revoke, in execute.
-    ``m_fault``/``m_reason`` are valid with ``response`` and without ``response_error``.
+    Memory stage: ``m_check`` while a val waits for its entry; ``m_pointer`` (64 bits: upper half of rs1 and
+    the effective address) and ``m_size`` (log2 bytes) describe the instruction there or, for mint and revoke,
+    in execute. ``m_fault``/``m_reason`` are valid with ``response`` and without ``response_error``.
 
     ``restore``: fmark becomes ``restore_mark``.
     """
@@ -93,7 +96,8 @@ class FatPointer(wiring.Component):
         zone_start = Signal(10)
         zone_end = Signal(10)
         mark = self.mark
-        # No reset, and few bits read: most of it fits a LUT-based shift register. The monitor shifts the seed in.
+        # No reset, and few bits read: most of it fits a LUT-based shift register. The monitor shifts the seed
+        # in.
         lfsr = Signal(32, reset_less=True)
         cookie = Signal(8)
         m.d.comb += cookie.eq(Cat(lfsr[0] | (lfsr[:8] == 0), lfsr[1:8]))
@@ -183,11 +187,12 @@ class FatPointer(wiring.Component):
             m.d.comb += self.x_request.eq(active & (early == 0))
         with m.Else():
             m.d.comb += [
-                self.x_request.eq(
-                    slow & (((phase == _Phase.IDLE) & self.m_empty) | (phase == _Phase.WRITE))
-                ),
+                self.x_request.eq(slow & (((phase == _Phase.IDLE) & self.m_empty) | (phase == _Phase.WRITE))),
                 self.x_wait.eq(
-                    slow & (phase != _Phase.DONE) & (phase != _Phase.FAULT) & ~(self.x_request & self.x_refused)
+                    slow
+                    & (phase != _Phase.DONE)
+                    & (phase != _Phase.FAULT)
+                    & ~(self.x_request & self.x_refused)
                 ),
             ]
         with m.Switch(phase):

@@ -20,7 +20,8 @@ def number_pattern(csr: XfidesCSR) -> str:
     return f"{csr >> 11:b}------{csr & 31:05b}"
 
 
-#: A write strobe with number and data, for registers of the extension only; every unit answers a read by driving its own ``rdata`` (0 when not selected).
+#: A write strobe with number and data, for registers of the extension only; every unit answers a read by
+#: driving its own ``rdata`` (0 when not selected).
 RegisterPort = Signature({"number": Out(12), "write": Out(1), "wdata": Out(64)})
 
 #: comsel as the units see it, and the strobe of a comdata write (the datum is the register port's ``wdata``).

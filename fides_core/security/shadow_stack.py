@@ -1,8 +1,8 @@
 """Shadow stack: where crossings return to, and which handlers are armed (contract, sections 5 to 7).
 
-The entries live in block RAM, whose output is the top entry whenever ``top_ready`` is high: a change of depth makes it
-low for one cycle. An entry is written above the top while its instruction is still in execute and becomes part of the
-stack when that instruction commits.
+The entries live in block RAM, whose output is the top entry whenever ``top_ready`` is high: a change of depth
+makes it low for one cycle. An entry is written above the top while its instruction is still in execute and
+becomes part of the stack when that instruction commits.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
@@ -30,16 +30,16 @@ class Frame(data.Struct):
 class ShadowStack(wiring.Component):
     """The unit.
 
-    ``x_target``, ``x_sp`` (64 bits) are compared with the top. ``x_write`` stores ``x_ra`` (32 bits), sp, ``x_kind``,
-    ``x_context`` and ``x_mark`` above it, without effect unless ``push`` follows, one cycle later. ``wide``: target or
-    sp is 2^32 or more, it matches nothing and must not be pushed.
+    ``x_target``, ``x_sp`` (64 bits) are compared with the top. ``x_write`` stores ``x_ra`` (32 bits), sp,
+    ``x_kind``, ``x_context`` and ``x_mark`` above it, without effect unless ``push`` follows, one cycle
+    later. ``wide``: target or sp is 2^32 or more, it matches nothing and must not be pushed.
 
-    ``top``, ``matches`` (ra and sp are the top's, whatever its kind) are valid with ``top_ready`` and ``present``.
-    ``present``: there is a top on chip; ``spilled``: there is none on chip but some in the monitor's memory;
-    neither: the stack is empty. ``full``: no entry can be pushed.
+    ``top``, ``matches`` (ra and sp are the top's, whatever its kind) are valid with ``top_ready`` and
+    ``present``. ``present``: there is a top on chip; ``spilled``: there is none on chip but some in the
+    monitor's memory; neither: the stack is empty. ``full``: no entry can be pushed.
 
-    ``push``, ``pop`` (not both) change the depth at the end of the cycle. While ``machine`` is high the memory shows the
-    entry that comsel selects instead of the top.
+    ``push``, ``pop`` (not both) change the depth at the end of the cycle. While ``machine`` is high the
+    memory shows the entry that comsel selects instead of the top.
     """
 
     def __init__(self, config: XfidesConfig):
@@ -86,9 +86,10 @@ class ShadowStack(wiring.Component):
             self.full.eq((same_slot & self.present) | (depth == 0xFFFF)),
         ]
 
-        # Three memories, because the window writes ra, sp and context one by one. Each is a true dual-port block RAM: one
-        # port pushes, the other shows the top or, to the monitor, the entry that comsel selects; that costs half a block
-        # RAM more than a simple dual-port memory, and saves a multiplexer of 90 bits.
+        # Three memories, because the window writes ra, sp and context one by one. Each is a true dual-port
+        # block RAM: one port pushes, the other shows the top or, to the monitor, the entry that comsel
+        # selects; that costs half a block RAM more than a simple dual-port memory, and saves a multiplexer of
+        # 90 bits.
         frame = Signal(Frame)
         m.d.comb += [
             frame.ra.eq(self.x_ra),

@@ -1,4 +1,5 @@
-"""Devices on the 64-bit data bus: each is addressed by offset, writes by byte lanes, and answers in the next cycle."""
+"""Devices on the 64-bit data bus: each is addressed by offset, writes by byte lanes, and answers in the next
+cycle."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
@@ -16,8 +17,9 @@ DevicePort = Signature(
 
 
 class UART(wiring.Component):
-    """Shakti's register layout (``memory_map.UartRegister``), 8N1, 16-byte FIFOs. A bit lasts 16 * ``baud`` cycles.
-    A byte written while the transmit FIFO is full is lost, as is one received while the receive FIFO is full."""
+    """Shakti's register layout (``memory_map.UartRegister``), 8N1, 16-byte FIFOs. A bit lasts 16 * ``baud``
+    cycles. A byte written while the transmit FIFO is full is lost, as is one received while the receive FIFO
+    is full."""
 
     port: In(DevicePort)
     tx: Out(1, init=1)
@@ -41,7 +43,12 @@ class UART(wiring.Component):
         low = Mux(port.address[3], receive.r_data, baud)
         high = Mux(port.address[3], status, 0)
         writes_low, writes_high = port.lanes[0], port.lanes[4]
-        assert (UartRegister.BAUD, UartRegister.TRANSMIT, UartRegister.RECEIVE, UartRegister.STATUS) == (0, 4, 8, 12)
+        assert (UartRegister.BAUD, UartRegister.TRANSMIT, UartRegister.RECEIVE, UartRegister.STATUS) == (
+            0,
+            4,
+            8,
+            12,
+        )
         m.d.comb += [
             transmit.w_data.eq(port.wdata[32:40]),
             transmit.w_en.eq(port.request & writes_high & (register[1] == 0)),
@@ -100,7 +107,8 @@ class UART(wiring.Component):
 
 
 class CLINT(wiring.Component):
-    """msip at +0, mtimecmp at +0x4000, mtime at +0xbff8 (the SiFive/Shakti layout). mtime counts every cycle."""
+    """msip at +0, mtimecmp at +0x4000, mtime at +0xbff8 (the SiFive/Shakti layout). mtime counts every
+    cycle."""
 
     port: In(DevicePort)
     software_interrupt: Out(1)

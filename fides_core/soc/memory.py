@@ -11,8 +11,9 @@ __all__ = ["MainMemory", "BootROM"]
 
 
 class MainMemory(wiring.Component):
-    """``size`` bytes of 64-bit words; addresses wrap around. A request (``i_request``, ``d_request``) is answered in the
-    next cycle; the data port reads or writes, so that both ports fit one dual-port block RAM."""
+    """``size`` bytes of 64-bit words; addresses wrap around. A request (``i_request``, ``d_request``) is
+    answered in the next cycle; the data port reads or writes, so that both ports fit one dual-port block
+    RAM."""
 
     i_request: In(1)
     i_address: In(32)

@@ -1,11 +1,22 @@
-"""Where things are in the reference SoC: Shakti's map (contract, section 10), with an exit device for simulation.
+"""Where things are in the reference SoC: Shakti's map (contract, section 10), with an exit device for
+simulation.
 
 The SoC, the model, the monitor's header and the README's table are made from this one list.
 """
 
 from dataclasses import dataclass
 
-__all__ = ["Region", "BOOT_ROM", "UART", "EXIT", "CLINT", "PLIC", "MAIN_MEMORY_BASE", "REGIONS", "UartRegister"]
+__all__ = [
+    "Region",
+    "BOOT_ROM",
+    "UART",
+    "EXIT",
+    "CLINT",
+    "PLIC",
+    "MAIN_MEMORY_BASE",
+    "REGIONS",
+    "UartRegister",
+]
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,9 @@ class UartRegister:
     STATUS_RX_FULL = 1 << 3
 
 
-BOOT_ROM = Region("boot_rom", 0x0000_1000, 0x1000, "boot ROM, reset vector: jumps to main memory, a0 = mhartid")
+BOOT_ROM = Region(
+    "boot_rom", 0x0000_1000, 0x1000, "boot ROM, reset vector: jumps to main memory, a0 = mhartid"
+)
 UART = Region("uart", 0x0001_1300, 0x100, "UART: +0 baud, +4 transmit, +8 receive, +c status")
 EXIT = Region("exit", 0x0010_0000, 0x1000, "exit device: a 32-bit store ends the simulation with that code")
 CLINT = Region("clint", 0x0200_0000, 0x1_0000, "CLINT: msip +0, mtimecmp +0x4000, mtime +0xbff8")

@@ -9,8 +9,9 @@ __all__ = ["RandomStalls"]
 
 
 class RandomStalls(wiring.Component):
-    """Sits between a master (``upstream``) and the interconnect (``downstream``), both of ``signature``. About half of
-    the cycles refuse a grant, and responses wait for a random number of cycles in a queue. ``seed``: of its LFSR."""
+    """Sits between a master (``upstream``) and the interconnect (``downstream``), both of ``signature``.
+    About half of the cycles refuse a grant, and responses wait for a random number of cycles in a queue.
+    ``seed``: of its LFSR."""
 
     def __init__(self, signature, seed: int):
         self._seed = seed & 0x7FFFFFFF or 1

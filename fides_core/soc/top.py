@@ -17,8 +17,9 @@ __all__ = ["FidesSoC"]
 
 
 class FidesSoC(wiring.Component):
-    """The top level: serial lines, one external interrupt, and what the exit device says. With ``config.core.rvfi``
-    the core's retirement report comes out as ``rvfi_*``. Everything runs on the one clock of domain ``sync``."""
+    """The top level: serial lines, one external interrupt, and what the exit device says. With
+    ``config.core.rvfi`` the core's retirement report comes out as ``rvfi_*``. Everything runs on the one
+    clock of domain ``sync``."""
 
     def __init__(self, config: Config):
         self._config = config
@@ -132,7 +133,5 @@ class FidesSoC(wiring.Component):
             core.external_interrupt.eq(self.external_interrupt),
         ]
         if config.core.rvfi:
-            m.d.comb += [
-                getattr(self, f"rvfi_{name}").eq(getattr(core.rvfi, name)) for name in RVFI_FIELDS
-            ]
+            m.d.comb += [getattr(self, f"rvfi_{name}").eq(getattr(core.rvfi, name)) for name in RVFI_FIELDS]
         return m
