@@ -78,16 +78,21 @@ class DemoResult:
 def run_demo(
     console: Console | None = None,
     *,
-    machine: Callable[[Config], Machine] = Simulator.build,
+    machine: Callable[[Config], Machine] | None = None,
     output: Path = ROOT / "build" / "demo.json",
 ) -> DemoResult:
     """Builds the images, runs the demo on both presets and writes ``output`` when all went as it should.
 
-    ``machine(config)`` makes what runs the images. Raises DemoFailed when a legal run fails or differs
-    between the presets, an attack is not stopped with its cause, or one does not succeed on the base core;
-    UserError when something cannot be built.
+    ``machine(config)`` makes what runs the images, a Simulator if it is None. Raises DemoFailed when a legal
+    run fails or differs between the presets, an attack is not stopped with its cause, or one does not succeed
+    on the base core; UserError when something cannot be built.
     """
     console = console or Console(quiet=True)
+
+    def simulator(config: Config) -> Simulator:
+        return Simulator.build(config, report=lambda text: console.print(text, highlight=False))
+
+    machine = machine or simulator
     configs = {name: PRESETS[name] for name in (UNPROTECTED, PROTECTED)}
     with console.status("building the demo's images"):
         images = {name: build_image("demo", config) for name, config in configs.items()}

@@ -3,16 +3,18 @@
 from dataclasses import replace
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from fides_core.config import PRESETS
-from fides_core.isa.causes import ControlFlowFault, ExceptionCause
+from fides_core.isa.causes import ControlFlowFault, ExceptionCause, MemoryFault
+from fides_core.isa.xfides import pack_entry
 from fides_core.model import Platform
 from fides_core.soc.memory_map import CLINT, EXIT, MAIN_MEMORY_BASE, UART
 from fides_core.software.policy import check_image
 
 from .conftest import run_image
 
-EXIT_EXCEPTION, EXIT_CONTROL_FLOW = 128, 64  # sw/monitor/hypercalls.h
+EXIT_CONTROL_FLOW, EXIT_MEMORY, EXIT_EXCEPTION = 64, 96, 128  # sw/monitor/hypercalls.h
 
 HEAD = """\
 #include <hypercall.h>
@@ -211,6 +213,39 @@ def test_shadow_stack_deeper_than_the_monitors_memory(programs):
     run = run_image(image, config)
     assert run.exit_code == EXIT_CONTROL_FLOW + ControlFlowFault.SHADOW_OVERFLOW
     assert "monitor: fault SHADOW_OVERFLOW" in run.text and "entries is full" in run.text
+
+
+def test_memory_may_hold_anything_at_reset(programs, config):
+    """The monitor clears what the image does not bring: a table of live entries would be open to everyone."""
+    body = """\
+  static int zero[1000];
+  for (int i = 0; i < 1000; i++)
+    if (zero[i])
+      return 1;
+  if (hypercall(HYPERCALL_TICKS, 0, 0))
+    return 1;
+  uint64_t tag = XFIDES ? 0x5aul << 32 | 700ul << 40 : 0;
+  return AT((char *)((uintptr_t)zero | tag), 0) + 2;"""
+    image = programs.build("#include <fat_pointer.h>\n" + main(body), config)
+    platform = Platform(config)
+    platform.load_elf(image)
+    live = pack_entry(MAIN_MEMORY_BASE, (1 << 24) - 1, 0x5A).to_bytes(8, "little")
+    with image.open("rb") as stream:
+        for section in ELFFile(stream).iter_sections():
+            if section["sh_type"] == "SHT_NOBITS":
+                at, size = section["sh_addr"] - MAIN_MEMORY_BASE, section["sh_size"]
+                assert section["sh_addr"] % 8 == 0
+                platform.memory[at : at + size] = (live * (size // 8 + 1))[:size]
+    outcome = platform.run(max_instructions=300_000)
+    assert outcome.exit_code == (EXIT_MEMORY + MemoryFault.INVALID if config.core.xfides else 2)
+
+
+def test_everything_is_on_and_locked(programs, fides):
+    platform = Platform(fides)
+    platform.load_elf(programs.build(main("  return 0;"), fides))
+    platform.run(max_instructions=300_000)
+    xfides = platform.hart.xfides
+    assert xfides.compartments_enabled and xfides.pointers_enabled and xfides.locked
 
 
 def test_fault_report(programs, fides):
