@@ -104,7 +104,7 @@ class TestCall:
         faults(state, Fault.DENIED, state.execute, in_compartment(1), entry(1), RA, SP)
 
     def test_cid_that_is_not_implemented(self, state):
-        state.allowed[1] = (1 << 8) - 1
+        state.allowed[1] = (1 << 256) - 1
         faults(state, Fault.DENIED, state.execute, 0x9000, entry(9), RA, SP)
 
     def test_local_pad_of_another(self, state):

@@ -142,8 +142,11 @@ class TestMint:
             cookies.append(unpack_pointer(state.mint(0x9100_0000, request(8)))[2])
         assert 0 not in cookies and cookies[0] == 1 and len(set(cookies)) > 200
 
-    def test_largest(self, state):
-        state.mint((1 << 32) - 0xFF_FFFF, request(0xFF_FFFF, 9))
+    @pytest.mark.parametrize("size", [1, 0xFF_FFFF])
+    def test_smallest_and_largest(self, state, table, size):
+        result = state.mint((1 << 32) - size, request(size, 9))
+        assert state.check(result, size - 1, 0) == result + size - 1
+        faults(state, table, Fault.BOUNDS, result & ~0xFFFF_FFFF, state.check, result, size, 0)
 
     @pytest.mark.parametrize("base, size", [(0x9000_0000, 1 << 24), (0xFFFF_FFFF, 2), (0, 0xFFFF_FFFF)])
     def test_bounds(self, state, table, base, size):

@@ -25,17 +25,19 @@ class TestTraps:
         bench.mode(user=True)
         assert bench.do("ecall", START) == (Cause.ECALL_FROM_U, 0)
 
+    @pytest.mark.parametrize("enabled", [True, False])
     @pytest.mark.parametrize("user", [True, False])
-    def test_entry_and_return(self, bench, user):
+    def test_entry_and_return(self, bench, user, enabled):
         bench.mode(user=user)
-        bench.control.interrupts_enabled = True
+        bench.control.interrupts_enabled = enabled
         bench.do("ecall", START)
         control = bench.control
         assert (control.previous_privilege, control.privilege) == (USER if user else MACHINE, MACHINE)
-        assert control.previous_enabled and not control.interrupts_enabled
+        assert control.previous_enabled == enabled and not control.interrupts_enabled
         assert bench.do("mret") is None
         assert bench.hart.pc == START and control.privilege == (USER if user else MACHINE)
-        assert control.interrupts_enabled and control.previous_enabled and control.previous_privilege == USER
+        assert control.interrupts_enabled == enabled
+        assert control.previous_enabled and control.previous_privilege == USER
 
     @pytest.mark.parametrize("name", ["mret", "wfi"])
     def test_machine_mode_instructions(self, bench, name):
