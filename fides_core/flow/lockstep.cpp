@@ -110,7 +110,7 @@ extern "C" struct LockstepResult {
     uint64_t cycles, instructions, traps, interrupts;
     uint64_t by_cause[64];      // traps by mcause
     uint64_t by_interrupt[16];  // interrupts by mcause
-    uint32_t exited, mismatch;
+    uint32_t exited, exit_code, mismatch;
 };
 
 namespace {
@@ -151,6 +151,7 @@ public:
         }
         result.cycles = soc.cycles;
         result.exited = top.exit_valid;
+        result.exit_code = top.exit_code;
         result.mismatch = !report.empty();
     }
 

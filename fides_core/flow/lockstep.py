@@ -24,6 +24,7 @@ from fides_core.soc.memory_map import BOOT_ROM, REGIONS
 from fides_core.software.random_program import generate
 
 from . import tools
+from .elf import Program
 from .simulation import BUILD_DIRECTORY, generated_verilog
 from .verilate import PublicSignal, build_library, report_to_stderr
 
@@ -82,6 +83,7 @@ class _Result(ctypes.Structure):
         ("by_cause", ctypes.c_uint64 * 64),
         ("by_interrupt", ctypes.c_uint64 * 16),
         ("exited", ctypes.c_uint32),
+        ("exit_code", ctypes.c_uint32),
         ("mismatch", ctypes.c_uint32),
     ]
 
@@ -89,10 +91,11 @@ class _Result(ctypes.Structure):
 @dataclass
 class LockstepOutcome:
     """What runs did, added up. ``mismatch``: the report of the first difference, None without one.
-    ``executed``: retirements by instruction name; ``causes`` and ``interrupts``: traps taken by number;
-    ``exits``: programs that reached their end."""
+    ``exits``: programs that reached their end; ``exit_code``: of the last program, None when it did not end.
+    ``executed``: retirements by instruction name; ``causes`` and ``interrupts``: traps taken by number."""
 
     mismatch: str | None = None
+    exit_code: int | None = None
     programs: int = 0
     exits: int = 0
     cycles: int = 0
@@ -104,6 +107,7 @@ class LockstepOutcome:
     def add(self, other: "LockstepOutcome") -> None:
         """Add another run to this one."""
         self.mismatch = self.mismatch or other.mismatch
+        self.exit_code = other.exit_code
         for name in ("programs", "exits", "cycles", "instructions"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in ("executed", "causes", "interrupts"):
@@ -190,21 +194,32 @@ class Lockstep:
         )
         return cls(config, library)
 
-    def run(
+    def run(self, seed: int, instructions: int = DEFAULT_INSTRUCTIONS, **options) -> LockstepOutcome:
+        """Run the random program of ``seed``; the options are those of ``run_program``."""
+        program = generate(seed, max(1, instructions // _INSTRUCTIONS_PER_BLOCK))
+        return self.run_program(
+            Program(program.segments, f"seed {seed}"),
+            instructions,
+            seed=seed,
+            **{"interrupt_period": 300} | options,
+        )
+
+    def run_program(
         self,
-        seed: int,
-        instructions: int = DEFAULT_INSTRUCTIONS,
+        program: Program,
+        instructions: int,
         *,
-        interrupt_period: int = 300,
+        seed: int = 1,
+        interrupt_period: int = 0,
         fault: str = "none",
         fault_at: int = 0,
     ) -> LockstepOutcome:
-        """Run the random program of ``seed``, at most ``instructions`` instructions and traps of it.
+        """Run ``program`` until it exits, and at most ``instructions`` instructions and traps of it.
 
-        ``interrupt_period``: mean cycles between external interrupts, 0 for none. ``fault``, one of FAULTS:
-        what of the core's first suitable report from number ``fault_at`` on is spoilt, to test the checker.
+        ``interrupt_period``: mean cycles between external interrupts, 0 for none; ``seed``: of their times.
+        ``fault``, one of FAULTS: what of the core's first suitable report from number ``fault_at`` on is
+        spoilt, to test the checker. Raises UserError when the program does not fit the main memory.
         """
-        program = generate(seed, max(1, instructions // _INSTRUCTIONS_PER_BLOCK))
         error = ctypes.create_string_buffer(400)
         ctypes.memset(self._executed, 0, ctypes.sizeof(self._executed))
         handle = self._new(self._setup, error, len(error))
@@ -213,7 +228,7 @@ class Lockstep:
         try:
             for offset, data in program.segments:
                 if self._write(handle, offset, data, len(data)):
-                    raise UserError(f"the main memory of {self.config.name} is too small for random programs")
+                    raise UserError(f"{program.name} does not fit the main memory of {self.config.name}")
             options = _Options(instructions, seed, interrupt_period, fault_at, FAULTS.index(fault))
             result = _Result()
             self._run(handle, options, result)
@@ -225,6 +240,7 @@ class Lockstep:
             mismatch=report if result.mismatch else None,
             programs=1,
             exits=result.exited,
+            exit_code=result.exit_code if result.exited else None,
             cycles=result.cycles,
             instructions=result.instructions,
             executed=Counter({row.name: count for row, count in executed if count}),

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fides_core.isa.csrs import CSR
+from fides_core.isa.encode import encode
 from fides_core.isa.instructions import BY_NAME, INSTRUCTIONS, Format, find
 from fides_core.soc.memory_map import CLINT, EXIT, MAIN_MEMORY_BASE
 
-__all__ = ["RandomProgram", "generate", "encode", "load_constant", "CODE_BYTES", "WINDOW", "CORNERS"]
+__all__ = ["RandomProgram", "generate", "load_constant", "CODE_BYTES", "WINDOW", "CORNERS"]
 
 CODE_BYTES = 0x3_0000
 #: Start of the data window: 4 KiB that loads and stores mean to hit.
@@ -49,34 +50,30 @@ _NOWHERE = (
 )  # fmt: skip
 
 
-def encode(name: str, rd: int = 0, rs1: int = 0, rs2: int = 0, immediate: int = 0) -> int:
-    """The word of an RV64IM instruction. ``immediate``: also the shift amount, the CSR number, or for U
-    formats bits [31:12] of the result; ``rs1`` is the 5-bit immediate of CSR instructions that have one.
-    Values are cut to their fields."""
-    row = BY_NAME[name]
-    word, value = row.match, immediate
-    match row.format:
-        case Format.R:
-            return word | rd << 7 | rs1 << 15 | rs2 << 20
-        case Format.I | Format.LOAD | Format.CSR | Format.CSRI | Format.FENCE:
-            return word | rd << 7 | rs1 << 15 | (value & 0xFFF) << 20
+def word(name: str, rd: int = 0, rs1: int = 0, rs2: int = 0, immediate: int = 0) -> int:
+    """The word of an RV64IM instruction, as ``isa.encode`` makes it, with 12-bit immediates, shift amounts
+    and upper immediates cut to their fields. ``immediate``: also the CSR number; ``rs1`` is the 5-bit
+    immediate of CSR instructions that have one."""
+    match BY_NAME[name].format:
+        case Format.R | Format.NONE:
+            return encode(name, rd=rd, rs1=rs1, rs2=rs2)
+        case Format.I | Format.LOAD | Format.S:
+            low = (immediate & 0xFFF) - ((immediate & 0x800) << 1)
+            return encode(name, rd=rd, rs1=rs1, rs2=rs2, imm=low)
         case Format.SHAMT6:
-            return word | rd << 7 | rs1 << 15 | (value & 63) << 20
+            return encode(name, rd=rd, rs1=rs1, imm=immediate & 63)
         case Format.SHAMT5:
-            return word | rd << 7 | rs1 << 15 | (value & 31) << 20
-        case Format.S:
-            return word | (value & 31) << 7 | rs1 << 15 | rs2 << 20 | (value >> 5 & 0x7F) << 25
-        case Format.B:
-            low = (value >> 11 & 1) << 7 | (value >> 1 & 15) << 8
-            return word | low | rs1 << 15 | rs2 << 20 | (value >> 5 & 63) << 25 | (value >> 12 & 1) << 31
+            return encode(name, rd=rd, rs1=rs1, imm=immediate & 31)
         case Format.U:
-            return word | rd << 7 | (value & 0xFFFFF) << 12
-        case Format.J:
-            high = (value >> 12 & 0xFF) << 12 | (value >> 11 & 1) << 20 | (value >> 1 & 0x3FF) << 21
-            return word | rd << 7 | high | (value >> 20 & 1) << 31
-        case Format.NONE:
-            return word
-    raise ValueError(f"{name} is not an instruction of the base core")
+            return encode(name, rd=rd, imm=immediate & 0xFFFFF)
+        case Format.CSR:
+            return encode(name, rd=rd, rs1=rs1, csr=immediate)
+        case Format.CSRI:
+            return encode(name, rd=rd, imm=rs1, csr=immediate)
+        case Format.FENCE:
+            # The fields that a core ignores.
+            return encode(name) | rd << 7 | rs1 << 15 | immediate << 20
+    return encode(name, rd=rd, rs1=rs1, rs2=rs2, imm=immediate)
 
 
 def load_constant(rd: int, value: int) -> list[int]:
@@ -84,19 +81,19 @@ def load_constant(rd: int, value: int) -> list[int]:
     value &= _MASK
     signed = value - (1 << 64) if value >> 63 else value
     if -2048 <= signed < 2048:
-        return [encode("addi", rd, 0, immediate=signed)]
+        return [word("addi", rd, 0, immediate=signed)]
     low = (signed & 0xFFF) - ((signed & 0x800) << 1)
     if -(1 << 31) <= signed < 1 << 31:
         # addiw wraps around at 32 bits, which is what a value just below 2^31 needs.
-        words = [encode("lui", rd, immediate=signed - low >> 12)]
-        return words + ([encode("addiw", rd, rd, immediate=low)] if low else [])
+        words = [word("lui", rd, immediate=signed - low >> 12)]
+        return words + ([word("addiw", rd, rd, immediate=low)] if low else [])
     rest = signed - low >> 12
     shift = 12
     while not rest & 1:
         rest >>= 1
         shift += 1
-    words = [*load_constant(rd, rest), encode("slli", rd, rd, immediate=shift)]
-    return words + ([encode("addi", rd, rd, immediate=low)] if low else [])
+    words = [*load_constant(rd, rest), word("slli", rd, rd, immediate=shift)]
+    return words + ([word("addi", rd, rd, immediate=low)] if low else [])
 
 
 @dataclass(frozen=True)
@@ -198,7 +195,7 @@ class _Generator:
         immediate = self.random.getrandbits(20)
         if row.format is Format.I and self.random.random() < 0.3:
             immediate = self.random.choice((0, 1, -1, 2047, -2048))
-        return encode(row.name, rd, self.register(), self.register(), immediate)
+        return word(row.name, rd, self.register(), self.register(), immediate)
 
     def nearby_block(self, here: int) -> int:
         return min(self.count, here + 1 + min(self.random.randrange(1, 12), self.random.randrange(1, 12)))
@@ -215,7 +212,7 @@ class _Generator:
         for _ in range(self.random.randrange(2, 8)):
             row = self.random.choice(_ARITHMETIC)
             operands = (rd, self.register()) if self.random.random() < 0.5 else (self.register(), rd)
-            words.append(encode(row.name, rd, *operands, self.random.getrandbits(12)))
+            words.append(word(row.name, rd, *operands, self.random.getrandbits(12)))
         return words
 
     def constant_block(self, here):
@@ -228,9 +225,7 @@ class _Generator:
         words = load_constant(a, pair[0]) + load_constant(b, pair[1])
         for _ in range(self.random.randrange(1, 5)):
             name = self.random.choice(_MULTIPLY_DIVIDE).name
-            words.append(
-                encode(name, self.target(), a, b) if self.random.random() < 0.8 else self.arithmetic()
-            )
+            words.append(word(name, self.target(), a, b) if self.random.random() < 0.8 else self.arithmetic())
         return words
 
     def memory_block(self, here):
@@ -246,15 +241,15 @@ class _Generator:
             if self.random.random() < 0.95:
                 offset &= -size
             if store:
-                words.append(encode(name, rs1=_DATA, rs2=self.register(), immediate=offset))
+                words.append(word(name, rs1=_DATA, rs2=self.register(), immediate=offset))
             else:
                 rd = self.target()
-                words.append(encode(name, rd, _DATA, immediate=offset))
+                words.append(word(name, rd, _DATA, immediate=offset))
                 if self.random.random() < 0.4:
-                    words.append(encode("add", self.target(), rd, self.register()))
+                    words.append(word("add", self.target(), rd, self.register()))
                 if self.random.random() < 0.2:
                     words.append(
-                        encode("sd", rs1=_DATA, rs2=rd, immediate=self.random.randrange(-256, 256) * 8)
+                        word("sd", rs1=_DATA, rs2=rd, immediate=self.random.randrange(-256, 256) * 8)
                     )
         return words
 
@@ -265,22 +260,22 @@ class _Generator:
             address = self.random.choice(_NOWHERE) + self.random.choice((0, 0, 0, 1, 2, 4))
             words = load_constant(_TEMPORARY, address)
             if self.random.random() < 0.5:
-                return [*words, encode(self.random.choice(_STORES), rs1=_TEMPORARY, rs2=self.register())]
-            return [*words, encode(self.random.choice(_LOADS), self.target(), _TEMPORARY)]
+                return [*words, word(self.random.choice(_STORES), rs1=_TEMPORARY, rs2=self.register())]
+            return [*words, word(self.random.choice(_LOADS), self.target(), _TEMPORARY)]
         if pick < 0.6:
             # At the window's edges, and at those of the main memory.
             address = self.random.choice((WINDOW, WINDOW + 0x1000, MAIN_MEMORY_BASE))
             words = load_constant(_TEMPORARY, address)
             offset = self.random.randrange(-16, 16)
-            return [*words, encode(self.random.choice(_LOADS), self.target(), _TEMPORARY, immediate=offset)]
+            return [*words, word(self.random.choice(_LOADS), self.target(), _TEMPORARY, immediate=offset)]
         if pick < 0.8:
             name = self.random.choice(_LOADS)
-            return [encode(name, self.target(), self.register(), immediate=self.random.getrandbits(12))]
+            return [word(name, self.target(), self.register(), immediate=self.random.getrandbits(12))]
         register, names = self.random.choice(
             ((0, ("lw", "lwu", "ld")), (0x4000, ("lw", "ld")), (0xBFF8, ("ld",)))
         )
         words = load_constant(_TEMPORARY, CLINT.base + register)
-        return [*words, encode(self.random.choice(names), self.target(), _TEMPORARY)]
+        return [*words, word(self.random.choice(names), self.target(), _TEMPORARY)]
 
     def branch_block(self, here):
         """Forward, over some blocks."""
@@ -298,19 +293,19 @@ class _Generator:
         offset = self.random.randrange(-2048, 2048)
         words = [
             _Address(_TEMPORARY, block),
-            encode("addi", _TEMPORARY, _TEMPORARY, immediate=-offset & 0xFFF),
+            word("addi", _TEMPORARY, _TEMPORARY, immediate=-offset & 0xFFF),
         ]
         if not -2048 <= -offset < 2048:
             offset, words = 0, words[:1]
-        return [*words, encode("jalr", self.target(), _TEMPORARY, immediate=offset)]
+        return [*words, word("jalr", self.target(), _TEMPORARY, immediate=offset)]
 
     def call_block(self, here):
         """A call to a function of a few instructions in the same block, which returns through the link
         register."""
         body = [self.arithmetic(avoid=(_LINK,)) for _ in range(self.random.randrange(0, 4))]
-        ret = encode("jalr", 0, _LINK)
-        over = encode("jal", immediate=4 * (len(body) + 2))
-        call = encode("jal", _LINK, immediate=-4 * (len(body) + 1))
+        ret = word("jalr", 0, _LINK)
+        over = word("jal", immediate=4 * (len(body) + 2))
+        call = word("jal", _LINK, immediate=-4 * (len(body) + 1))
         return [over, *body, ret, call]
 
     def loop_block(self, here):
@@ -319,60 +314,58 @@ class _Generator:
         body = []
         for _ in range(self.random.randrange(1, 4)):
             body += self.random.choice((self.arithmetic_block, self.memory_block, self.chain_block))(here)
-        body.append(encode("addi", counter, counter, immediate=-1))
-        back = encode("blt", rs1=0, rs2=counter, immediate=-4 * len(body))
-        return [encode("addi", counter, 0, immediate=self.random.randrange(1, 8)), *body, back]
+        body.append(word("addi", counter, counter, immediate=-1))
+        back = word("blt", rs1=0, rs2=counter, immediate=-4 * len(body))
+        return [word("addi", counter, 0, immediate=self.random.randrange(1, 8)), *body, back]
 
     def wild_jump_block(self, here):
         """Jumps to misaligned addresses, and to where nothing can be fetched."""
         pick = self.random.random()
         if pick < 0.3:
             return [
-                encode(self.random.choice(_BRANCHES), rs1=self.register(), rs2=self.register(), immediate=6)
+                word(self.random.choice(_BRANCHES), rs1=self.register(), rs2=self.register(), immediate=6)
             ]
         if pick < 0.4:
-            return [encode("jal", self.target(), immediate=self.random.choice((6, 10, -2, -6)))]
+            return [word("jal", self.target(), immediate=self.random.choice((6, 10, -2, -6)))]
         if pick < 0.55:
             return [
-                encode("auipc", _TEMPORARY),
-                encode("jalr", self.target(), _TEMPORARY, immediate=self.random.choice((2, 3, 10, 11, 14))),
+                word("auipc", _TEMPORARY),
+                word("jalr", self.target(), _TEMPORARY, immediate=self.random.choice((2, 3, 10, 11, 14))),
             ]
         words = load_constant(_TEMPORARY, self.random.choice(_NOWHERE))
-        return [*words, encode("jalr", _RESUME, _TEMPORARY, immediate=self.random.randrange(4))]
+        return [*words, word("jalr", _RESUME, _TEMPORARY, immediate=self.random.randrange(4))]
 
     def wild_return_block(self, here):
         """mret to where nothing can be fetched."""
         words = load_constant(_TEMPORARY, self.random.choice(_NOWHERE))
-        words += [encode("csrrw", 0, _TEMPORARY, immediate=CSR.MEPC)]
-        return [encode("auipc", _RESUME), encode("addi", _RESUME, _RESUME, immediate=4 * (len(words) + 3)),
-                *words, encode("mret")]  # fmt: skip
+        words += [word("csrrw", 0, _TEMPORARY, immediate=CSR.MEPC)]
+        return [word("auipc", _RESUME), word("addi", _RESUME, _RESUME, immediate=4 * (len(words) + 3)),
+                *words, word("mret")]  # fmt: skip
 
     def trap_block(self, here):
         pick = self.random.random()
         if pick < 0.25:
-            return [encode("ecall")]
+            return [word("ecall")]
         if pick < 0.4:
-            return [encode("ebreak")]
+            return [word("ebreak")]
         if pick < 0.5:
-            return [encode("wfi"), encode("ecall")]
+            return [word("wfi"), word("ecall")]
         while True:
-            word = self.random.choice(
+            illegal = self.random.choice(
                 (0, _MASK, self.random.getrandbits(32), self.random.getrandbits(32) | 3)
             )
-            word &= 0xFFFFFFFF
+            illegal &= 0xFFFFFFFF
             if self.random.random() < 0.5:
-                word = self.random.choice(INSTRUCTIONS).match ^ 1 << self.random.randrange(32)
-            if find(word, xfides=False) is None:
-                return [word]
+                illegal = self.random.choice(INSTRUCTIONS).match ^ 1 << self.random.randrange(32)
+            if find(illegal, xfides=False) is None:
+                return [illegal]
 
     def counter_block(self, here):
         """Time, cycles and instructions, which U-mode may read when mcounteren says so."""
         counter = self.random.choice((CSR.CYCLE, CSR.TIME, CSR.INSTRET, CSR.HPMCOUNTER3))
-        words = [encode("csrrs", self.target(), 0, immediate=counter)]
+        words = [word("csrrs", self.target(), 0, immediate=counter)]
         if self.random.random() < 0.5:
-            words.insert(
-                0, encode("csrrwi", self.target(), self.random.randrange(8), immediate=CSR.MCOUNTEREN)
-            )
+            words.insert(0, word("csrrwi", self.target(), self.random.randrange(8), immediate=CSR.MCOUNTEREN))
         return words
 
     def csr_read_block(self, here):
@@ -381,10 +374,10 @@ class _Generator:
             number = self.random.choice(_MISSING)
         if self.random.random() < 0.1 and number >> 10 == 3:
             return [
-                encode(self.random.choice(("csrrw", "csrrs", "csrrwi")), self.target(), 5, immediate=number)
+                word(self.random.choice(("csrrw", "csrrs", "csrrwi")), self.target(), 5, immediate=number)
             ]
         name = self.random.choice(("csrrs", "csrrc", "csrrsi", "csrrci"))
-        words = [encode(name, self.target(), 0, immediate=number)]
+        words = [word(name, self.target(), 0, immediate=number)]
         if self.random.random() < 0.3:
             words.append(self.arithmetic())
         return words
@@ -426,17 +419,17 @@ class _Generator:
             value = bits & ~_MPRV if self.random.random() < 0.7 else bits
         # Immediates are for mstatus.MIE and for registers whose every value is harmless.
         if self.random.random() < 0.3 and number in (CSR.MSCRATCH, CSR.MSTATUS, CSR.MTVAL):
-            return [encode(name + "i", self.target(), value & 31, immediate=number)]
-        return [*load_constant(_TEMPORARY, value), encode(name, self.target(), _TEMPORARY, immediate=number)]
+            return [word(name + "i", self.target(), value & 31, immediate=number)]
+        return [*load_constant(_TEMPORARY, value), word(name, self.target(), _TEMPORARY, immediate=number)]
 
     def pmp_block(self, here):
         """Entries 0 to 2 protect parts of the window; entry 3 allows everything and stays as it is."""
         if self.random.random() < 0.5:
             words = load_constant(_TEMPORARY, self.pmp_address())
             number = CSR.PMPADDR0 + self.random.randrange(3)
-            return [*words, encode("csrrw", self.target(), _TEMPORARY, immediate=number)]
+            return [*words, word("csrrw", self.target(), _TEMPORARY, immediate=number)]
         words = load_constant(_TEMPORARY, self.pmp_configuration())
-        return [*words, encode("csrrw", self.target(), _TEMPORARY, immediate=CSR.PMPCFG0)]
+        return [*words, word("csrrw", self.target(), _TEMPORARY, immediate=CSR.PMPCFG0)]
 
     def pmp_address(self) -> int:
         address = WINDOW + self.random.randrange(0x1000) if self.random.random() < 0.5 else _BASE
@@ -457,29 +450,29 @@ class _Generator:
 
     def to_user_block(self, here):
         """On to the next block in U-mode; the handler brings the program back to M-mode now and then."""
-        user = [*load_constant(_TEMPORARY, _MPP), encode("csrrc", 0, _TEMPORARY, immediate=CSR.MSTATUS)]
+        user = [*load_constant(_TEMPORARY, _MPP), word("csrrc", 0, _TEMPORARY, immediate=CSR.MSTATUS)]
         return [
             *(user if self.random.random() < 0.7 else ()),  # else in whatever mode mstatus.MPP says
-            encode("auipc", _TEMPORARY),
-            encode("addi", _TEMPORARY, _TEMPORARY, immediate=16),
-            encode("csrrw", 0, _TEMPORARY, immediate=CSR.MEPC),
-            encode("mret"),
+            word("auipc", _TEMPORARY),
+            word("addi", _TEMPORARY, _TEMPORARY, immediate=16),
+            word("csrrw", 0, _TEMPORARY, immediate=CSR.MEPC),
+            word("mret"),
         ]
 
     def interrupt_block(self, here):
         """Raise a software interrupt, or set the timer to go off soon."""
         if self.random.random() < 0.5:
             return [
-                encode("lui", _TEMPORARY, immediate=CLINT.base >> 12),
-                encode("addi", _SECOND, 0, immediate=1),
-                encode("sw", rs1=_TEMPORARY, rs2=_SECOND),
+                word("lui", _TEMPORARY, immediate=CLINT.base >> 12),
+                word("addi", _SECOND, 0, immediate=1),
+                word("sw", rs1=_TEMPORARY, rs2=_SECOND),
             ]
         return [
-            encode("lui", _TEMPORARY, immediate=CLINT.base + 0xC000 >> 12),
-            encode("ld", _SECOND, _TEMPORARY, immediate=-8),  # mtime
-            encode("addi", _SECOND, _SECOND, immediate=self.random.randrange(0, 200)),
-            encode("lui", _TEMPORARY, immediate=CLINT.base + 0x4000 >> 12),
-            encode("sd", rs1=_TEMPORARY, rs2=_SECOND),
+            word("lui", _TEMPORARY, immediate=CLINT.base + 0xC000 >> 12),
+            word("ld", _SECOND, _TEMPORARY, immediate=-8),  # mtime
+            word("addi", _SECOND, _SECOND, immediate=self.random.randrange(0, 200)),
+            word("lui", _TEMPORARY, immediate=CLINT.base + 0x4000 >> 12),
+            word("sd", rs1=_TEMPORARY, rs2=_SECOND),
         ]
 
     def modify_block(self, here):
@@ -488,19 +481,19 @@ class _Generator:
         between = [self.arithmetic() for _ in range(self.random.randrange(3))]
         return [
             *words,
-            encode("auipc", _TEMPORARY),
-            encode("sw", rs1=_TEMPORARY, rs2=_SECOND, immediate=4 * (len(between) + 3)),
+            word("auipc", _TEMPORARY),
+            word("sw", rs1=_TEMPORARY, rs2=_SECOND, immediate=4 * (len(between) + 3)),
             *between,
-            encode("fence.i"),
+            word("fence.i"),
             self.arithmetic(),  # replaced before it is reached
         ]
 
     def fence_block(self, here):
         name = self.random.choice(("fence", "fence", "fence.i"))
-        return [encode(name, self.random.choice((0, 0, 3)), 0, immediate=self.random.choice((0, 0xFF, 0x33)))]
+        return [word(name, self.random.choice((0, 0, 3)), 0, immediate=self.random.choice((0, 0xFF, 0x33)))]
 
     def wait_block(self, here):
-        return [encode("wfi")]
+        return [word("wfi")]
 
     MIX = (
         (arithmetic_block, 24), (chain_block, 8), (constant_block, 8), (divide_block, 6), (memory_block, 24),
@@ -517,7 +510,7 @@ class _Generator:
 
         def csr(number, value):
             words.extend(load_constant(_TEMPORARY, value))
-            words.append(encode("csrrw", 0, _TEMPORARY, immediate=number))
+            words.append(word("csrrw", 0, _TEMPORARY, immediate=number))
 
         csr(CSR.MTVEC, MAIN_MEMORY_BASE + 4 * _VECTORS + self.random.randrange(2))
         csr(CSR.MSTATUS, self.random.choice((0, _MPP, _MIE | _MPIE)))
@@ -534,7 +527,7 @@ class _Generator:
         for number in (_TEMPORARY, _SECOND, _COUNTER, _INNER_COUNTER):
             words.extend(load_constant(number, 1))
         words.extend(load_constant(_DATA, _BASE))
-        words.extend([encode("auipc", _RESUME), encode("addi", _RESUME, _RESUME, immediate=8)])
+        words.extend([word("auipc", _RESUME), word("addi", _RESUME, _RESUME, immediate=8)])
         return words
 
     def program(self) -> list[int]:
@@ -560,15 +553,15 @@ class _Generator:
             return [item]
         distance = 4 * (starts[item.block] - here)
         if isinstance(item, _Jump):
-            return [encode(item.name, item.rd, item.rs1, item.rs2, distance)]
+            return [word(item.name, item.rd, item.rs1, item.rs2, distance)]
         low = (distance & 0xFFF) - ((distance & 0x800) << 1)
         return [
-            encode("auipc", item.rd, immediate=distance - low >> 12),
-            encode("addi", item.rd, item.rd, immediate=low),
+            word("auipc", item.rd, immediate=distance - low >> 12),
+            word("addi", item.rd, item.rd, immediate=low),
         ]
 
     def epilogue(self) -> list[int]:
-        return [*load_constant(_TEMPORARY, EXIT.base), encode("sw", rs1=_TEMPORARY), encode("jal")]
+        return [*load_constant(_TEMPORARY, EXIT.base), word("sw", rs1=_TEMPORARY), word("jal")]
 
 
 _VECTORS = 64  # index of the first word of the vector table
@@ -580,55 +573,55 @@ def _handler() -> list[int]:
     a, b = _HANDLER, _HANDLER_SECOND
     save = _KEPT
     exception = [
-        encode("csrrs", b, 0, immediate=CSR.MTVAL),
-        encode("csrrs", b, 0, immediate=CSR.MEPC),
-        encode("addi", a, a, immediate=-1),
-        encode("bne", rs1=a, rs2=0, immediate=12),
-        encode(
+        word("csrrs", b, 0, immediate=CSR.MTVAL),
+        word("csrrs", b, 0, immediate=CSR.MEPC),
+        word("addi", a, a, immediate=-1),
+        word("bne", rs1=a, rs2=0, immediate=12),
+        word(
             "csrrw", 0, _RESUME, immediate=CSR.MEPC
         ),  # an instruction access fault: there is nothing behind it
-        encode("jal", immediate=12),
-        encode("addi", b, b, immediate=4),
-        encode("csrrw", 0, b, immediate=CSR.MEPC),
+        word("jal", immediate=12),
+        word("addi", b, b, immediate=4),
+        word("csrrw", 0, b, immediate=CSR.MEPC),
         # Every fourth trap returns to M-mode.
-        encode("csrrs", b, 0, immediate=CSR.MSTATUS),
+        word("csrrs", b, 0, immediate=CSR.MSTATUS),
         *load_constant(a, save),
-        encode("ld", b, a),
-        encode("addi", b, b, immediate=1),
-        encode("sd", rs1=a, rs2=b),
-        encode("andi", b, b, immediate=3),
-        encode("bne", rs1=b, rs2=0, immediate=4 * (len(load_constant(b, _MPP)) + 2)),
+        word("ld", b, a),
+        word("addi", b, b, immediate=1),
+        word("sd", rs1=a, rs2=b),
+        word("andi", b, b, immediate=3),
+        word("bne", rs1=b, rs2=0, immediate=4 * (len(load_constant(b, _MPP)) + 2)),
         *load_constant(b, _MPP),
-        encode("csrrs", 0, b, immediate=CSR.MSTATUS),
-        encode("mret"),
+        word("csrrs", 0, b, immediate=CSR.MSTATUS),
+        word("mret"),
     ]
-    software = [encode("lui", b, immediate=CLINT.base >> 12), encode("sw", rs1=b), encode("mret")]
+    software = [word("lui", b, immediate=CLINT.base >> 12), word("sw", rs1=b), word("mret")]
     timer = [
-        encode("lui", b, immediate=CLINT.base + 0x4000 >> 12),
-        encode("addi", a, 0, immediate=-1),
-        encode("sd", rs1=b, rs2=a),
-        encode("mret"),
+        word("lui", b, immediate=CLINT.base + 0x4000 >> 12),
+        word("addi", a, 0, immediate=-1),
+        word("sd", rs1=b, rs2=a),
+        word("mret"),
     ]
     interrupt = [
-        encode("csrrs", b, 0, immediate=CSR.MEPC),
-        encode("andi", a, a, immediate=15),
-        encode("addi", b, 0, immediate=3),
-        encode("beq", rs1=a, rs2=b, immediate=16),
-        encode("addi", b, 0, immediate=7),
-        encode("beq", rs1=a, rs2=b, immediate=4 * (2 + len(software))),
-        encode("mret"),
+        word("csrrs", b, 0, immediate=CSR.MEPC),
+        word("andi", a, a, immediate=15),
+        word("addi", b, 0, immediate=3),
+        word("beq", rs1=a, rs2=b, immediate=16),
+        word("addi", b, 0, immediate=7),
+        word("beq", rs1=a, rs2=b, immediate=4 * (2 + len(software))),
+        word("mret"),
         *software,
         *timer,
     ]
     first = [
-        encode("csrrs", a, 0, immediate=CSR.MCAUSE),
-        encode("blt", rs1=a, rs2=0, immediate=4 * (1 + len(exception))),
+        word("csrrs", a, 0, immediate=CSR.MCAUSE),
+        word("blt", rs1=a, rs2=0, immediate=4 * (1 + len(exception))),
     ]
     body = [*first, *exception, *interrupt]
     start = _VECTORS + _VECTOR_COUNT
-    vectors = [encode("jal", immediate=4 * (start - at)) for at in range(_VECTORS, start)]
+    vectors = [word("jal", immediate=4 * (start - at)) for at in range(_VECTORS, start)]
     skipped = [0] * (_VECTORS - 1)
-    return [encode("jal", immediate=4 * (start + len(body))), *skipped, *vectors, *body]
+    return [word("jal", immediate=4 * (start + len(body))), *skipped, *vectors, *body]
 
 
 def generate(seed: int, blocks: int = 1200) -> RandomProgram:
