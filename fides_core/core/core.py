@@ -195,7 +195,7 @@ class Core(wiring.Component):
             view.table_op.eq(extension.x_table_op),
             view.table.eq(extension.x_table),
             view.index.eq(extension.x_index),
-            view.wdata.eq(extension.x_wdata),
+            view.set.eq(extension.x_set),
             extension.m_ready.eq(memory.ready),
             extension.m_empty.eq(memory.empty),
             extension.m_commit.eq(memory.commit),

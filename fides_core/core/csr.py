@@ -230,10 +230,10 @@ class CSRFile(wiring.Component):
         m.d.comb += uncounted.eq(inhibit.instret)
         with m.If(self.m_write & (self.m_number == CSR.MCOUNTINHIBIT)):
             m.d.comb += uncounted.eq(wdata[2])
-        m.d.sync += [
-            mcycle.eq(mcycle + ~inhibit.cycle),
-            minstret.eq(minstret + (self.retire & ~uncounted)),
-        ]
+        m.d.sync += mcycle.eq(mcycle + ~inhibit.cycle)
+        # Whether an instruction retires is known late: an enable, not a carry.
+        with m.If(self.retire & ~uncounted):
+            m.d.sync += minstret.eq(minstret + 1)
         with m.If(self.m_write):
             with m.Switch(self.m_number):
                 with m.Case(CSR.MSTATUS):

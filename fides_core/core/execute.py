@@ -43,7 +43,7 @@ class SecurityView(wiring.Signature):
                 "index": In(16),
                 "request": In(1),
                 "we": In(1),
-                "wdata": In(64),
+                "set": In(1),
             }
         )
 
@@ -101,7 +101,7 @@ class ExecuteStage(wiring.Component):
 
         m.submodules.alu = alu = ALU()
         m.submodules.divider = divider = Divider()
-        m.submodules.store_lanes = lanes = StoreLanes()
+        m.submodules.store_lanes = lanes = StoreLanes(tables=xfides)
         m.submodules.pmp = pmp = PMPChecker(self._config.pmp_entries)
 
         immediate = Cat(x.immediate, x.immediate[31].replicate(32))
@@ -161,11 +161,13 @@ class ExecuteStage(wiring.Component):
         ]
         if xfides:
             with m.If(table_op):
-                m.d.comb += [
-                    bus.we.eq(security.we),
-                    bus.be.eq(0xFF),
-                    bus.wdata.eq(security.wdata),
-                ]
+                m.d.comb += bus.we.eq(security.we)
+            m.d.comb += [
+                lanes.table.eq(table_op),
+                lanes.table_set.eq(security.set),
+                # The cookie, and base and size where mint's operands have them.
+                lanes.table_word.eq(Cat(security.tag[:8], x.rs2[:24], x.rs1[:32])),
+            ]
 
         # Exceptions, in the order of their priority.
         exception = Signal()

@@ -40,7 +40,10 @@ class FetchStage(wiring.Component):
         m = Module()
         bus = self.bus
 
-        fetch_pc = Signal(30, init=self.reset_vector >> 2)
+        # Where fetch asked last; it goes on behind it once that was granted. The increment comes before the
+        # choice, because a redirect is known late.
+        asked_pc = Signal(30, init=self.reset_vector >> 2)
+        was_granted = Signal()
         d_pc = Signal(30, init=self.reset_vector >> 2)
         pc_high = Signal(32)
         inflight = Signal(2)  # granted requests without a response
@@ -65,15 +68,12 @@ class FetchStage(wiring.Component):
         m.d.comb += [
             # Only registered state decides about a request, but for a redirect, which empties the buffer.
             bus.req.eq(Mux(self.redirect, inflight != 2, (inflight + level)[0:2] < 2)),
-            request_pc.eq(Mux(self.redirect, self.redirect_target[2:32], fetch_pc)),
+            request_pc.eq(Mux(self.redirect, self.redirect_target[2:32], asked_pc + was_granted)),
             bus.addr.eq(Cat(0, 0, request_pc)),
             granted.eq(bus.req & bus.gnt),
         ]
         m.d.sync += inflight.eq(inflight + granted - bus.rvalid)
-        with m.If(granted):
-            m.d.sync += fetch_pc.eq(request_pc + 1)
-        with m.Elif(self.redirect):
-            m.d.sync += fetch_pc.eq(request_pc)
+        m.d.sync += [asked_pc.eq(request_pc), was_granted.eq(granted)]
 
         with m.If(self.redirect):
             m.d.sync += [

@@ -9,18 +9,34 @@ __all__ = ["StoreLanes", "LoadLanes"]
 
 class StoreLanes(wiring.Component):
     """``size``: log2 of the bytes. The datum is repeated over the word; ``be`` selects the lanes that are
-    meant. ``misaligned`` when ``offset`` (address bits [2:0]) is no multiple of the size."""
+    meant. ``misaligned`` when ``offset`` (address bits [2:0]) is no multiple of the size.
 
-    size: In(2)
-    offset: In(3)
-    data: In(64)
-    word: Out(64)
-    be: Out(8)
-    misaligned: Out(1)
+    With ``tables``, ``table`` replaces all that by a metadata entry: ``table_word`` (64 bits) if ``table_set``
+    is high, else 0, on all lanes. It is one selection with the sizes, to share their logic.
+    """
+
+    def __init__(self, *, tables: bool = False):
+        self._tables = tables
+        ports = {
+            "size": In(2),
+            "offset": In(3),
+            "data": In(64),
+            "word": Out(64),
+            "be": Out(8),
+            "misaligned": Out(1),
+        }
+        if tables:
+            ports |= {"table": In(1), "table_set": In(1), "table_word": In(64)}
+        super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()
-        with m.Switch(self.size):
+        selection = Signal(3)
+        m.d.comb += selection.eq(self.size)
+        if self._tables:
+            with m.If(self.table):
+                m.d.comb += selection.eq(4 | self.table_set)
+        with m.Switch(selection):
             for size in range(4):
                 with m.Case(size):
                     m.d.comb += [
@@ -28,6 +44,11 @@ class StoreLanes(wiring.Component):
                         self.be.eq(((1 << (1 << size)) - 1) << self.offset),
                         self.misaligned.eq((self.offset & ((1 << size) - 1)) != 0),
                     ]
+            if self._tables:
+                with m.Case(4):
+                    m.d.comb += self.be.eq(0xFF)
+                with m.Case(5):
+                    m.d.comb += [self.word.eq(self.table_word), self.be.eq(0xFF)]
         return m
 
 

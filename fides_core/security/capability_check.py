@@ -114,24 +114,28 @@ class CapabilityCheck(wiring.Component):
         ]
 
         # One set of comparators: for the instruction in execute, or for a crossing's pad against its new
-        # range.
-        m_pc = Signal(26)
+        # range. x_pc is 4 above the pad then, so the pad lies in the block before x_pc's if x_pc is the first
+        # word of one: an extra bit below the compared ones turns >= into > and < into <=.
         m_cid = Signal(8)
         m_stays = Signal()  # the crossing is into restricted fluid, or back out of it
         m_restricted = Signal()
         m_obstacle = Signal(3)
-        page = Signal(26)
         in_current = Signal()
         in_any = Signal()
         in_par = Signal()
+        block_before = Signal()
+        m.d.comb += block_before.eq(self.m_crossing & (self.x_pc[2:_GRAIN] == 0))
+        place = Cat(~block_before, self.x_pc[_GRAIN:])
+
+        def reached(bound):
+            """Whether the instruction stands at or above ``bound`` (bits [31:6])."""
+            return place >= Cat(Const(1, 1), bound)
+
+        above_any = reached(any_start)
         m.d.comb += [
-            page.eq(Mux(self.m_crossing, m_pc, self.x_pc[_GRAIN:])),
-            in_current.eq((page >= current_start) & (page < current_end)),
-        ]
-        above_any = page >= any_start
-        m.d.comb += [
-            in_any.eq(above_any & (page < any_end)),
-            in_par.eq(~above_any & (page >= par_start)),
+            in_current.eq(reached(current_start) & ~reached(current_end)),
+            in_any.eq(above_any & ~reached(any_end)),
+            in_par.eq(~above_any & reached(par_start)),
         ]
 
         restricted = Mux(self.m_crossing, m_restricted, context.restricted)
@@ -156,8 +160,7 @@ class CapabilityCheck(wiring.Component):
         m.d.sync += self.m_crossing.eq(self.x_crossing & self.x_advance)
         with m.If(~self.m_crossing):
             m.d.sync += [
-                m_pc.eq(self.x_pc[_GRAIN:]),
-                m_cid.eq(Mux(foreign, self.x_cid, context.cid)),
+                m_cid.eq(self.x_cid),
                 m_stays.eq(~foreign),
                 m_restricted.eq(~in_current & in_par),
                 m_obstacle.eq(self.x_obstacle),
@@ -190,7 +193,9 @@ class CapabilityCheck(wiring.Component):
         with m.If(self.restore):
             m.d.sync += context.eq(self.restore_context)
         with m.Elif(self.m_crossing & self.m_commit):
-            m.d.sync += [context.cid.eq(m_cid), context.restricted.eq(m_restricted)]
+            m.d.sync += context.restricted.eq(m_restricted)
+            with m.If(~m_stays):
+                m.d.sync += context.cid.eq(m_cid)
 
         self._registers(m, par_start, any_start, any_end, cid_bits)
         return m

@@ -56,7 +56,7 @@ class SecurityExtension(wiring.Component):
     x_index: Out(16)
     x_request: Out(1)
     x_we: Out(1)
-    x_wdata: Out(64)
+    x_set: Out(1)
     x_granted: In(1)
     x_refused: In(1)
     m_ready: In(1)
@@ -190,7 +190,7 @@ class SecurityExtension(wiring.Component):
                 self.x_index.eq(pointer.x_index),
                 self.x_request.eq(pointer.x_request),
                 self.x_we.eq(pointer.x_we),
-                self.x_wdata.eq(pointer.x_wdata),
+                self.x_set.eq(pointer.x_set),
                 self.x_mask_addresses.eq(pointers_on & user),
             ]
             rdata.append(pointer.rdata)

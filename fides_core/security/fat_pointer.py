@@ -41,9 +41,10 @@ class FatPointer(wiring.Component):
     instruction. ``x_fire``: the instruction leaves execute. ``m_empty``: the memory stage holds no
     instruction.
 
-    Metadata request: ``x_request``, ``x_we``, ``x_wdata`` to entry ``x_index`` of ``x_table`` (bits [31:3] of
-    the table's address); ``x_table_op`` is high whenever there might be one; ``x_granted`` accepts it in the
-    same cycle, ``x_refused`` says that memory protection forbids it.
+    Metadata request: ``x_request``, ``x_we`` to entry ``x_index`` of ``x_table`` (bits [31:3] of the table's
+    address); ``x_table_op`` is high whenever there might be one; what a write stores is the cookie
+    (``x_tag[:8]``) with base and size as mint's operands hold them if ``x_set``, else 0; ``x_granted``
+    accepts it in the same cycle, ``x_refused`` says that memory protection forbids it.
 
     Memory stage: ``m_check`` while a val waits for its entry; ``m_pointer`` (64 bits: upper half of rs1 and
     the effective address) and ``m_size`` (log2 bytes) describe the instruction there or, for mint and revoke,
@@ -71,7 +72,7 @@ class FatPointer(wiring.Component):
     x_index: Out(16)
     x_request: Out(1)
     x_we: Out(1)
-    x_wdata: Out(64)
+    x_set: Out(1)
     x_granted: In(1)
     x_refused: In(1)
     m_check: In(1)
@@ -179,7 +180,7 @@ class FatPointer(wiring.Component):
         m.d.comb += [
             storing.eq((phase == _Phase.WRITE) | from_mark),
             self.x_we.eq(~is_val & storing),
-            self.x_wdata.eq(Mux(is_mint, Cat(cookie, self.x_rs2[:24], self.x_rs1[:32]), 0)),
+            self.x_set.eq(is_mint),
         ]
         slow = Signal()  # mint or revoke that needs the table
         m.d.comb += slow.eq(active & ~is_val & (early == 0))
