@@ -28,8 +28,8 @@ def implemented_csrs(config: CoreConfig) -> frozenset[int]:
     numbers -= {CSR.PMPCFG0, CSR.PMPCFG2, CSR.PMPADDR0, CSR.MHPMEVENT3, CSR.MHPMCOUNTER3, CSR.HPMCOUNTER3}
     for i in range(3, 32):
         numbers |= {CSR.MHPMEVENT3 + i - 3, CSR.MHPMCOUNTER3 + i - 3, CSR.HPMCOUNTER3 + i - 3}
-    numbers |= {CSR.PMPADDR0 + i for i in range(config.pmp_entries)}
-    numbers |= {CSR.PMPCFG0 + 2 * i for i in range((config.pmp_entries + 7) // 8)}
+    if config.pmp_entries:  # all 16 exist then, those left out read 0 (privileged ISA, section 3.7.1)
+        numbers |= {CSR.PMPADDR0 + i for i in range(16)} | {CSR.PMPCFG0, CSR.PMPCFG2}
     if config.xfides:
         pointers = {XfidesCSR.FIDESMETADATABASE, XfidesCSR.FSTACKBASE, XfidesCSR.FSTACKEND, XfidesCSR.FMARK,
                     XfidesCSR.COOKIESEED}  # fmt: skip

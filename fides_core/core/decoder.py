@@ -88,7 +88,7 @@ class Decoder(wiring.Component):
         with m.Switch(insn[2:7]):
             for major, group in by_major.items():
                 with m.Case(major):
-                    m.d.comb += known.eq(insn[7:].matches(*{_pattern(row) for row in group}))
+                    m.d.comb += known.eq(insn[7:].matches(*(_pattern(row) for row in group)))
         m.d.comb += self.legal.eq(known & (insn[:2] == 3))
 
         shift = funct3[:2] == 1
