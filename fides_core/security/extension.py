@@ -10,6 +10,7 @@ from ..isa.causes import ControlFlowFault, ExceptionCause, MemoryFault
 from ..isa.csrs import Comctl, XfidesCSR
 from .capability_check import CapabilityCheck
 from .fat_pointer import FatPointer
+from .readback import Readback
 from .registers import RegisterPort, number_pattern
 from .shadow_stack import ShadowStack
 
@@ -134,6 +135,15 @@ class SecurityExtension(wiring.Component):
                     with m.If(registers.write):
                         m.d.sync += [number.eq(registers.wdata), item.eq(registers.wdata[16:20])]
 
+        m.submodules.readback = readback = Readback()
+        m.d.comb += [
+            readback.registers.number.eq(registers.number),
+            readback.registers.write.eq(registers.write),
+            readback.registers.wdata.eq(registers.wdata),
+            readback.locked.eq(locked),
+        ]
+        rdata.append(readback.rdata)
+
         m.d.comb += [
             self.x_cause.eq(ExceptionCause.CONTROL_FLOW),
             self.m_cause.eq(ExceptionCause.CONTROL_FLOW),
@@ -249,7 +259,6 @@ class SecurityExtension(wiring.Component):
             stack.x_sp.eq(self.x_rs2),
             stack.x_context.eq(check.context),
             stack.x_kind.eq(is_arm),
-            stack.x_write.eq(checked & (is_pad | is_arm)),
         ]
 
         # What the memory stage does when the instruction commits.
@@ -258,6 +267,8 @@ class SecurityExtension(wiring.Component):
         m_disarm = Signal()
         m_tail = Signal()
         call_matches = stack.present & stack.matches & ~stack.top.kind
+        # While a push is in the memory stage, the place above the top is its entry's.
+        m.d.comb += stack.x_write.eq(checked & (is_pad | is_arm) & ~m_push & ~check.m_crossing)
         with m.If(self.m_ready):
             m.d.sync += [
                 m_push.eq(checked & is_arm & self.x_advance),
