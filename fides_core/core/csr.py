@@ -206,14 +206,16 @@ class CSRFile(wiring.Component):
                 Cat(e.r, e.w, e.x, e.a, Const(0, 2), e.locked) for e in pmp[i : i + 8]
             )
 
+        standard = Signal(64)
+        m.d.comb += self.m_rdata.eq(standard)
         with m.Switch(self.m_number):
             for number, word in read.items():
                 with m.Case(int(number)):
-                    m.d.comb += self.m_rdata.eq(word)
-
+                    m.d.comb += standard.eq(word)
         if config.xfides:
-            with m.If(is_extension_number(self.m_number)):
-                m.d.comb += self.m_rdata.eq(self.extension_rdata)
+            m.d.comb += self.m_rdata.eq(
+                standard | (self.extension_rdata & is_extension_number(self.m_number).replicate(64))
+            )
 
         wdata = self.m_wdata
         with m.Switch(self.m_access):

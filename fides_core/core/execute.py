@@ -262,9 +262,6 @@ class ExecuteStage(wiring.Component):
         m.d.comb += passed.eq(divider.x_result)
         with m.If(control.csr & control.funct3[2]):
             m.d.comb += passed[:5].eq(x.immediate[:5])
-        if xfides:
-            with m.If(security.minted):
-                m.d.comb += passed[32:].eq(security.tag)
         select = Signal(Result)
         select_upper = Signal(Result)
         m.d.comb += [select.eq(control.result), select_upper.eq(select)]
@@ -274,6 +271,10 @@ class ExecuteStage(wiring.Component):
             m.d.comb += select_upper.eq(Result.DIVIDER)
         with m.If(masked & data_access):
             m.d.comb += select_upper.eq(Result.OTHER)  # zero: the link has 32 bits
+        if xfides:
+            with m.If(security.minted):
+                # mint raises no exception any more, so the upper half of this input is free.
+                m.d.comb += [select_upper.eq(Result.OTHER), other[32:].eq(security.tag)]
         # Bit 0 of a jump's target is always 0.
         target = Cat(address[0] & ~control.jump, address[1:])
         result = Signal(64)

@@ -11,7 +11,8 @@ class StoreLanes(wiring.Component):
     """``size``: log2 of the bytes. The datum is repeated over the word; ``be`` selects the lanes that are
     meant. ``misaligned`` when ``offset`` (address bits [2:0]) is no multiple of the size.
 
-    With ``tables``, ``table`` replaces all that by a metadata entry: ``table_word`` (64 bits) if ``table_set``
+    With ``tables``, ``table`` replaces all that by a metadata entry: ``table_word`` (64 bits) if
+    ``table_set``
     is high, else 0, on all lanes. It is one selection with the sizes, to share their logic.
     """
 

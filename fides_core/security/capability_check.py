@@ -35,6 +35,8 @@ class CapabilityCheck(wiring.Component):
     Memory stage: ``m_crossing`` while a crossing is there (one cycle; execute must wait),
     ``m_fault``/``m_reason`` its verdict; the context changes at the end of the cycle with ``m_commit``.
 
+    ``rdata``: currcom; the bounds are read elsewhere (``readback.py``).
+
     ``restore``: the context becomes ``restore_context`` (return, unwinding); the range follows in the next
     cycle.
     """
@@ -216,6 +218,5 @@ class CapabilityCheck(wiring.Component):
                 (XfidesCSR.ANYCOMPCEND, any_end),
             ):
                 with m.Case(number_pattern(csr)):
-                    m.d.comb += self.rdata.eq(Cat(Const(0, _GRAIN), bound))
                     with m.If(registers.write & ~self.window.locked):
                         m.d.sync += bound.eq(registers.wdata[_GRAIN:32])

@@ -50,6 +50,8 @@ class FatPointer(wiring.Component):
     the effective address) and ``m_size`` (log2 bytes) describe the instruction there or, for mint and revoke,
     in execute. ``m_fault``/``m_reason`` are valid with ``response`` and without ``response_error``.
 
+    ``rdata``: fmark; the other registers are read elsewhere (``readback.py``).
+
     ``restore``: fmark becomes ``restore_mark``.
     """
 
@@ -258,15 +260,12 @@ class FatPointer(wiring.Component):
         datum = registers.wdata
         with m.Switch(registers.number):
             with m.Case(number_pattern(XfidesCSR.FIDESMETADATABASE)):
-                m.d.comb += self.rdata.eq(Cat(Const(0, 3), table))
                 with m.If(registers.write & ~self.locked):
                     m.d.sync += table.eq(datum[3:32])
             with m.Case(number_pattern(XfidesCSR.FSTACKBASE)):
-                m.d.comb += self.rdata.eq(Cat(Const(0, _ZONE_GRAIN), zone_start))
                 with m.If(registers.write & ~self.locked):
                     m.d.sync += zone_start.eq(datum[_ZONE_GRAIN:16])
             with m.Case(number_pattern(XfidesCSR.FSTACKEND)):
-                m.d.comb += self.rdata.eq(Cat(Const(0, _ZONE_GRAIN), zone_end))
                 with m.If(registers.write & ~self.locked):
                     m.d.sync += zone_end.eq(datum[_ZONE_GRAIN:16])
             with m.Case(number_pattern(XfidesCSR.FMARK)):
