@@ -13,6 +13,8 @@ from fides_core.soc.memory_map import MAIN_MEMORY_BASE
 
 __all__ = ["Program", "load_elf"]
 
+# What pyelftools raises on files that are not what they seem.
+_DAMAGE = (ELFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, MemoryError)
 _RVC = 0x1  # e_flags: has compressed instructions (RISC-V ELF psABI, section "File Header")
 
 
@@ -61,7 +63,7 @@ def load_elf(path: str | Path, memory_bytes: int) -> Program:
             return _load(ELFFile(stream), path, memory_bytes)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except (ELFError, UnicodeDecodeError, ValueError, KeyError, IndexError, TypeError) as error:
+    except _DAMAGE as error:
         raise UserError(
             f"{path} is not an ELF file, or a damaged one ({error or type(error).__name__})"
         ) from None
@@ -94,9 +96,9 @@ def _load(elf: ELFFile, path: Path, memory_bytes: int) -> Program:
             raise UserError(
                 f"{path} is too large: it needs {offset + size} of {memory_bytes} bytes of main memory"
             )
-        data = segment.data()
-        if len(data) != segment["p_filesz"]:
+        if segment["p_filesz"] > size or segment["p_offset"] + segment["p_filesz"] > path.stat().st_size:
             raise UserError(f"{path} is not an ELF file, or a damaged one (it ends inside a segment)")
+        data = segment.data()
         segments.append((offset, data + bytes(size - len(data))))
     if not segments:
         raise UserError(f"{path} has nothing to load")
