@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out
 from ..config import CoreConfig
 from ..isa.causes import InterruptCause
 from ..isa.csrs import CSR, XfidesCSR
-from ..security.registers import is_extension_number
 from .pmp import AddressMatch, PMPEntry
 
 __all__ = ["CSRAccess", "CSRLegality", "CSRFile", "implemented_csrs"]
@@ -213,9 +212,7 @@ class CSRFile(wiring.Component):
                 with m.Case(int(number)):
                     m.d.comb += standard.eq(word)
         if config.xfides:
-            m.d.comb += self.m_rdata.eq(
-                standard | (self.extension_rdata & is_extension_number(self.m_number).replicate(64))
-            )
+            m.d.comb += self.m_rdata.eq(standard | self.extension_rdata)
 
         wdata = self.m_wdata
         with m.Switch(self.m_access):

@@ -6,7 +6,7 @@ execute, behind an empty memory stage, until their accesses to the metadata tabl
 judged by the same checker.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -154,15 +154,9 @@ class FatPointer(wiring.Component):
         # The checker. rs1's half of the pointer is in m_pointer even while mint or revoke waits in execute.
         entry = self.response_data
         base, size = entry[32:], entry[8:32]
-        # offset + 2^n <= size, as offset <= size - 2^n, so that the two subtractions are side by side.
         offset = Signal(32)
-        last = Signal(signed(25))
-        beyond = Signal()
-        m.d.comb += [
-            offset.eq(self.m_pointer[:32] - base),
-            last.eq(size - (Const(1, 5) << self.m_size)[:5]),
-            beyond.eq(last[24] | (offset[24:] != 0) | (offset[:24] > last[:24])),
-        ]
+        end = Signal(33)
+        m.d.comb += [offset.eq(self.m_pointer[:32] - base), end.eq(offset + (1 << self.m_size))]
         late = Signal(3)
         with m.If(is_mint & ~self.m_check):
             m.d.comb += late.eq(Mux(size != 0, MemoryFault.INVALID, 0))
@@ -172,7 +166,7 @@ class FatPointer(wiring.Component):
             m.d.comb += late.eq(MemoryFault.TEMPORAL)
         with m.Elif(~self.m_check):
             m.d.comb += late.eq(Mux(offset != 0, MemoryFault.NOT_BASE, 0))
-        with m.Elif(beyond):
+        with m.Elif((end[24:] != 0) | (end[:24] > size)):
             m.d.comb += late.eq(MemoryFault.BOUNDS)
         m.d.comb += [self.m_fault.eq(self.m_check & (late != 0)), self.m_reason.eq(late)]
 

@@ -5,13 +5,19 @@ from amaranth.lib.wiring import Out, Signature
 
 from ..isa.csrs import XfidesCSR
 
-__all__ = ["RegisterPort", "TableWindow", "Context", "is_extension_number", "number_pattern"]
+__all__ = ["RegisterPort", "TableWindow", "Context", "is_extension_number", "extension_number", "number_pattern"]
 
 
 def is_extension_number(number):
     """Whether a legal CSR number (12-bit value) is one of the extension's: all have 7 or 8 in bits [11:8]."""
     assert all(csr >> 8 in (7, 8) for csr in XfidesCSR)
     return (number[8:12] == 7) | (number[8:12] == 8)
+
+
+def extension_number(number):
+    """``number`` if it is one of the extension's, else a number that is nobody's, for RegisterPort."""
+    assert not any(csr >> 11 and csr & 31 == 31 for csr in XfidesCSR)
+    return number | (~is_extension_number(number)).replicate(12)
 
 
 def number_pattern(csr: XfidesCSR) -> str:
