@@ -1,0 +1,175 @@
+"""README and docs/ agree with the sources that they describe."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fides_core.cli import app
+from fides_core.config import PRESETS, Config
+from fides_core.core.csr import implemented_csrs
+from fides_core.core.rvfi import RVFI_FIELDS
+from fides_core.flow.tools import ROOT
+from fides_core.isa.causes import ControlFlowFault, MemoryFault
+from fides_core.isa.csrs import CSR, XfidesCSR
+from fides_core.isa.instructions import INSTRUCTIONS
+from fides_core.soc.memory_map import MAIN_MEMORY_BASE, PLIC, REGIONS
+from fides_core.software.image import ARCHITECTURE, SW
+from fides_core.software.scenarios import load_attacks
+
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def section(path: Path, heading: str) -> str:
+    """The text below ``heading``, up to the next one of its level or above."""
+    text = path.read_text()
+    start = re.search(rf"^(#+) {re.escape(heading)}\n", text, re.MULTILINE)
+    assert start, f"{path.name} has no section {heading}"
+    rest = text[start.end() :]
+    end = re.search(rf"^#{{1,{len(start[1])}}} ", rest, re.MULTILINE)
+    return rest[: end.start()] if end else rest
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of all table rows in ``text``, without heads."""
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    heads = {i for i, line in enumerate(table) if i + 1 < len(table) and set(table[i + 1]) <= set("|- ")}
+    body = [line for i, line in enumerate(table) if i not in heads and not set(line) <= set("|- ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in body]
+
+
+def anchors(path: Path) -> set[str]:
+    """What links can name in a page, as GitHub makes it of the headings."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", path.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links(page):
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text())):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        inside = linked.is_relative_to(ROOT.resolve())
+        if not (inside and linked.exists()) or (anchor and anchor not in anchors(linked)):
+            broken.append(target)
+    assert not broken
+
+
+def address(value: int) -> str:
+    return f"0x{value >> 16:04x}_{value & 0xFFFF:04x}"
+
+
+def test_memory_map():
+    regions = {name: cells for name, *cells in rows(section(README, "Memory map"))}
+    memory = regions.pop("main memory")
+    expected = {region.name: [address(region.base), address(region.size), region.what] for region in REGIONS}
+    assert regions == expected
+    assert memory[0] == address(MAIN_MEMORY_BASE)
+    assert {memory[1]} == {address(config.soc.memory_bytes) for config in PRESETS.values()}
+    assert address(PLIC.base) in section(README, "Memory map")
+
+
+def describe(config: Config) -> str:
+    """A configuration as the README has it."""
+    text = f"M and U mode, {config.core.pmp_entries} PMP entries, {config.soc.memory_bytes >> 10} KiB memory"
+    xfides = config.core.xfides
+    if xfides:
+        parts = []
+        if xfides.compartments:
+            parts = [
+                f"{xfides.compartments} compartments",
+                f"{xfides.shadow_stack_entries} shadow-stack entries",
+            ]
+        if xfides.fat_pointers:
+            parts.append("fat pointers")
+        text += f"; Xfides: {', '.join(parts)}"
+    return text
+
+
+def test_presets():
+    march, mabi, model = (option.split("=")[1] for option in ARCHITECTURE)
+    text = section(README, "Presets").split("\nThe core alone")[0]
+    assert {name: cells for name, *cells in rows(text)} == {
+        f"`{name}`": [march, mabi, describe(config)] for name, config in PRESETS.items()
+    }
+    assert f"-mcmodel={model}" in text
+
+
+def test_commands():
+    table = rows(section(README, "The `fides` command"))
+    documented = [re.match(r"`fides (\w+)", cells[0])[1] for cells in table]
+    assert documented == [command.name or command.callback.__name__ for command in app.registered_commands]
+
+
+def test_make_targets():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^(\w+):", makefile, re.MULTILINE))
+    for page in PAGES:
+        assert set(re.findall(r"(?:`|^)make (\w+)", page.read_text(), re.MULTILINE)) <= targets, page.name
+
+
+def test_attacks():
+    attacks = load_attacks(SW / "demo" / "attacks.toml")
+    text = section(ROOT / "docs" / "security-units.md", "Attacks that show it")
+    assert [cells[:2] for cells in rows(text)] == [[f"`{attack.name}`", attack.cause] for attack in attacks]
+    titles = {attack.title: attack for attack in attacks}
+    shown = rows(section(README, "What the output looks like"))
+    assert f"{len(shown)} of {len(attacks)}" in README.read_text()
+    for title, base, fides in shown:
+        attack = titles[title]
+        assert re.search(attack.evidence, f"attack: {base}"), title
+        assert fides == f"stopped: {attack.cause}, exit code {attack.exit_code}"
+
+
+def expand(numbers: str, name: str) -> dict[int, str]:
+    """CSR numbers with their names, of a row such as "0xb03-0xb1f" and "mhpmcounter3-31"."""
+    listed = []
+    for part in numbers.split(", "):
+        first, _, last = part.partition("-")
+        listed += range(int(first, 16), int(last or first, 16) + 1)
+    span = re.fullmatch(r"([a-z]+)(\d+)-(\d+)", name)
+    if span:
+        names = [f"{span[1]}{i}" for i in range(int(span[2]), int(span[3]) + 1)]
+    else:
+        names = name.split(", ")
+    return dict(zip(listed, names, strict=True))
+
+
+def test_csrs_of_the_core():
+    documented = {}
+    for numbers, name, _ in rows(section(ROOT / "docs" / "core.md", "CSRs")):
+        documented |= expand(numbers, name)
+    assert documented.keys() == implemented_csrs(PRESETS["base"].core)
+    assert {csr: documented[csr] for csr in CSR} == {csr: csr.name.lower() for csr in CSR}
+
+
+def test_csrs_of_the_extension():
+    text = (ROOT / "docs" / "xfides-isa.md").read_text()
+    documented = {}
+    for cells in rows(section(ROOT / "docs" / "xfides-isa.md", "4. Machine CSRs (M-mode only, WARL)")):
+        numbers = [int(number, 16) for number in re.findall(r"0x[0-9A-F]+", cells[0])]
+        documented |= dict(zip(numbers, cells[1].split(", "), strict=True))
+    beside = re.search(r"`(\w+)` \((0x[0-9A-F]+)\)", text)
+    documented[int(beside[2], 16)] = beside[1]
+    assert documented == {int(csr): csr.name.lower() for csr in XfidesCSR}
+
+
+def test_instructions_and_causes_of_the_extension():
+    text = (ROOT / "docs" / "xfides-isa.md").read_text()
+    for row in INSTRUCTIONS:
+        if row.extension == "Xfides":
+            assert f"`{row.name.split('.')[0]}" in text, row.name
+    causes = section(ROOT / "docs" / "xfides-isa.md", "8. Exceptions raised")
+    for fault in (*ControlFlowFault, *MemoryFault):
+        assert f"{int(fault)} {fault.name}" in causes
+
+
+def test_retirement_port():
+    text = section(ROOT / "docs" / "core.md", "Retirement port").split("valid in the writeback")[1]
+    documented = re.findall(r"`(\w+)`", text.split("An instruction")[0])
+    assert documented == list(RVFI_FIELDS)
