@@ -1,0 +1,1 @@
+"""cocotb benches of the security units, run by sim/test_*.py."""
