@@ -30,9 +30,9 @@ class Divider(wiring.Component):
         is_signed = ~self.x_funct3[0]
         is_remainder = self.x_funct3[1]
 
-        quotient = Signal(64)
-        remainder = Signal(64)
-        count = Signal(7)
+        quotient = Signal(64, reset_less=True)
+        remainder = Signal(64, reset_less=True)
+        count = Signal(7, reset_less=True)
         running = Signal()
         done = Signal()
 

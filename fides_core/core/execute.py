@@ -94,7 +94,10 @@ class ExecuteStage(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         xfides = self._config.xfides is not None
-        x, bus = self.current, self.bus
+        # Payloads need no reset; without one, synthesis can use the flip-flops' reset inputs for logic.
+        x = Signal(ExecuteRequest, reset_less=True)
+        m.d.comb += self.current.eq(x)
+        bus = self.bus
         control = x.control
         valid = self.valid
         security = self.security if xfides else None

@@ -49,7 +49,7 @@ class FetchStage(wiring.Component):
         inflight = Signal(2)  # granted requests without a response
         discard = Signal(2)  # how many of them belong to the path that was left
         level = Signal(2)  # instructions waiting in the buffer
-        buffer = [Signal(33, name=f"buffer{i}") for i in range(2)]
+        buffer = [Signal(33, name=f"buffer{i}", reset_less=True) for i in range(2)]
 
         arrived = Signal()
         response = Cat(bus.rdata, bus.err)

@@ -65,7 +65,8 @@ class MemoryStage(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        current = self.current
+        current = Signal(MemoryRequest, reset_less=True)
+        m.d.comb += self.current.eq(current)
         m.submodules.lanes = lanes = LoadLanes()
 
         done = Signal()

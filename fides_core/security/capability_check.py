@@ -76,9 +76,9 @@ class CapabilityCheck(wiring.Component):
         context = self.context
 
         # Fluid bounds, bits [31:6].
-        par_start = Signal(26)
-        any_start = Signal(26)
-        any_end = Signal(26)
+        par_start = Signal(26, reset_less=True)
+        any_start = Signal(26, reset_less=True)
+        any_end = Signal(26, reset_less=True)
 
         # Range table: two memories, so that start and end can be written one by one.
         tables = {}
@@ -118,10 +118,10 @@ class CapabilityCheck(wiring.Component):
         # One set of comparators: for the instruction in execute, or for a crossing's pad against its new
         # range. x_pc is 4 above the pad then, so the pad lies in the block before x_pc's if x_pc is the first
         # word of one: an extra bit below the compared ones turns >= into > and < into <=.
-        m_cid = Signal(8)
-        m_stays = Signal()  # the crossing is into restricted fluid, or back out of it
-        m_restricted = Signal()
-        m_obstacle = Signal(3)
+        m_cid = Signal(8, reset_less=True)
+        m_stays = Signal(reset_less=True)  # the crossing is into restricted fluid, or back out of it
+        m_restricted = Signal(reset_less=True)
+        m_obstacle = Signal(3, reset_less=True)
         in_current = Signal()
         in_any = Signal()
         in_par = Signal()

@@ -95,9 +95,9 @@ class FatPointer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        table = Signal(29)  # fidesmetadatabase[31:3]
-        zone_start = Signal(10)
-        zone_end = Signal(10)
+        table = Signal(29, reset_less=True)  # fidesmetadatabase[31:3]
+        zone_start = Signal(10, reset_less=True)
+        zone_end = Signal(10, reset_less=True)
         mark = self.mark
         # No reset, and few bits read: most of it fits a LUT-based shift register. The monitor shifts the seed
         # in.
@@ -171,7 +171,7 @@ class FatPointer(wiring.Component):
         m.d.comb += [self.m_fault.eq(self.m_check & (late != 0)), self.m_reason.eq(late)]
 
         # mint and revoke.
-        reason = Signal(3)  # 0 in phase FAULT: the access itself failed
+        reason = Signal(3, reset_less=True)  # 0 in phase FAULT: the access itself failed
         storing = Signal()
         m.d.comb += [
             storing.eq((phase == _Phase.WRITE) | from_mark),
@@ -211,7 +211,7 @@ class FatPointer(wiring.Component):
                         phase.eq(Mux(self.response_error, _Phase.FAULT, _Phase.DONE)),
                         reason.eq(0),
                     ]
-        wrote = Signal()  # the failed access was the write
+        wrote = Signal(reset_less=True)  # the failed access was the write
         with m.If(self.x_request & self.x_granted):
             m.d.sync += wrote.eq(self.x_we)
         with m.If(self.x_fire):
