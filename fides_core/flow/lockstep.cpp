@@ -13,6 +13,7 @@ constexpr uint64_t kMemoryBase = 0x80000000;
 constexpr uint64_t kInterruptFlag = uint64_t(1) << 63;
 constexpr int kExternalInterrupt = 11;
 constexpr size_t kHistory = 16;
+constexpr unsigned kInterruptLatency = 8;  // instructions that may retire before a pending interrupt is taken
 constexpr uint64_t kExitCycles = 32;       // from the exit signal until the store's retirement is reported
 constexpr uint64_t kWaitCycles = 150;      // without a retirement: wake a wfi up
 constexpr uint64_t kStoppedCycles = 4000;  // without a retirement although an interrupt is pending
@@ -210,6 +211,7 @@ private:
         }
         reference_history_.push({reference, spike.pc()});
         compare(core, reference);
+        if (report.empty()) check_pending();
         trapped_ = core.trap;
         if (core.trap) {
             result_->traps++;
@@ -218,6 +220,15 @@ private:
             result_->instructions++;
             count(core.instruction);
         }
+    }
+
+    // Spike follows the core into interrupts; that the core takes them at all, and soon, is checked here.
+    void check_pending() {
+        const uint64_t enabled = spike.hart->get_csr(CSR_MIE) & MIP_MEIP;
+        const bool user = spike.hart->get_state()->prv == PRV_U;
+        const bool allowed = user || (spike.hart->get_csr(CSR_MSTATUS) & MSTATUS_MIE);
+        ignored_ = soc.top->external_interrupt && enabled && allowed ? ignored_ + 1 : 0;
+        if (ignored_ > kInterruptLatency) fail("an enabled external interrupt is pending and is not taken");
     }
 
     // The boot ROM's instructions run on the core only: what they leave behind is copied.
@@ -410,6 +421,7 @@ private:
     History<std::pair<ReferenceStep, uint64_t>> reference_history_;  // with the pc after the step
     const Retirement* core_ = nullptr;  // the report that Spike is about to follow
     uint64_t next_order_ = 0, reports_ = 0, random_ = 1;
+    unsigned ignored_ = 0;
     bool started_ = false, trapped_ = false, spoiled_ = false;
 };
 

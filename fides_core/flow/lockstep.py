@@ -25,7 +25,7 @@ from fides_core.software.random_program import generate
 
 from . import tools
 from .elf import Program
-from .simulation import BUILD_DIRECTORY, generated_verilog
+from .simulation import BUILD_DIRECTORY, SPLIT_SIGNALS, generated_verilog
 from .verilate import PublicSignal, build_library, report_to_stderr
 
 __all__ = ["Lockstep", "LockstepOutcome", "FAULTS", "STALL_SEED", "lockstep_config", "main"]
@@ -186,6 +186,7 @@ class Lockstep:
             Path(__file__).with_name("lockstep.cpp"),
             _SIGNALS,
             directory,
+            split=SPLIT_SIGNALS,
             kind="lockstep",
             # Spike's library was compiled with the old ABI of the C++ standard library.
             cflags=(f"-I{spike}/include", "-D_GLIBCXX_USE_CXX11_ABI=0"),

@@ -15,7 +15,7 @@ from . import tools, verilog
 from .elf import Program, load_elf
 from .verilate import PublicSignal, build_library, report_to_stderr
 
-__all__ = ["Simulator", "Outcome", "SIGNALS", "BUILD_DIRECTORY", "generated_verilog"]
+__all__ = ["Simulator", "Outcome", "SIGNALS", "SPLIT_SIGNALS", "BUILD_DIRECTORY", "generated_verilog"]
 
 #: The signals that the harness reads or writes, in the order that ``sim_new`` takes them. The only place in
 #: the flow that knows names inside the generated Verilog.
@@ -26,6 +26,10 @@ SIGNALS = (
     PublicSignal("uart", "baud"),
     PublicSignal("uart", "rx_not_empty"),
 )
+
+#: Payloads between stages in which some bits depend on others. As one signal each they would look like a
+#: loop, and Verilator would evaluate the core twice a cycle.
+SPLIT_SIGNALS = (("core", "d_request"), ("core.decode", "x_request"), ("core.execute", "d_request"))
 
 BUILD_DIRECTORY = tools.ROOT / "build" / "sim"
 TRACE_FORMATS = {".vcd": "vcd", ".fst": "fst"}
@@ -162,6 +166,7 @@ class Simulator:
                 Path(__file__).with_name("simulator.cpp"),
                 SIGNALS,
                 directory,
+                split=SPLIT_SIGNALS,
                 trace=trace,
                 report=report,
             )

@@ -23,7 +23,7 @@ KEPT_BUILDS = 3
 HEARTBEAT_SECONDS = 15
 
 # CASEINCOMPLETE: Amaranth's FSMs do not list unused states. The others are style.
-_WARNINGS = ("-Wno-fatal", "-Wno-CASEINCOMPLETE", "-Wno-WIDTH", "-Wno-UNOPTFLAT")
+_WARNINGS = ("-Wno-fatal", "-Wno-CASEINCOMPLETE", "-Wno-WIDTH")
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,14 @@ class PublicSignal:
     @property
     def verilator_rule(self) -> str:
         """The line of Verilator's configuration file that makes the signal public."""
-        module = f"{TOP}.{self.scope}" if self.scope else TOP
         access = "rw" if self.writable else "rd"
-        return f'public_flat_{access} -module "{module}" -var "{self.name}"'
+        return f"public_flat_{access} {_place(self.scope, self.name)}"
+
+
+def _place(scope: str, name: str) -> str:
+    """A signal in Verilator's configuration language."""
+    module = f"{TOP}.{scope}" if scope else TOP
+    return f'-module "{module}" -var "{name}"'
 
 
 def report_to_stderr(text: str) -> None:
@@ -55,6 +60,7 @@ def build_library(
     signals: Iterable[PublicSignal],
     directory: Path,
     *,
+    split: Iterable[tuple[str, str]] = (),
     kind: str = "sim",
     trace: str | None = None,
     cflags: Iterable[str] = (),
@@ -64,9 +70,10 @@ def build_library(
     """The shared library made of the module ``fides_soc`` in ``verilog`` and of the C++ file ``source``.
 
     It is built unless ``directory`` holds one of the same Verilog, C++ and options already. Builds of
-    different libraries may run at the same time; of the same library, one waits for the other. ``kind``
-    begins the file's name. ``trace``: None, "vcd" or "fst". Raises UserError when a tool is missing or the
-    build fails; the message names the log.
+    different libraries may run at the same time; of the same library, one waits for the other. ``split``:
+    (scope, name) of vectors that Verilator shall treat as separate bits. ``kind`` begins the file's name.
+    ``trace``: None, "vcd" or "fst". Raises UserError when a tool is missing or the build fails; the message
+    names the log.
     """
     headers = sorted(source.parent.glob("*.h"))
     options = [
@@ -75,7 +82,8 @@ def build_library(
     ]  # fmt: skip
     # -I: the sources include headers beside them, but are compiled in Verilator's directory.
     cflags = ["-fPIC", "-std=c++20", f"-I{source.parent}", *cflags]
-    rules = "`verilator_config\n" + "".join(signal.verilator_rule + "\n" for signal in signals)
+    lines = [signal.verilator_rule for signal in signals] + [f"split_var {_place(*place)}" for place in split]
+    rules = "\n".join(["`verilator_config", *lines, ""])
     key = hashlib.sha256()
     for part in (verilog.read_bytes(), source.read_bytes(), *(header.read_bytes() for header in headers)):
         key.update(hashlib.sha256(part).digest())
