@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..config import CoreConfig
 from ..security.extension import SecurityExtension
-from ..security.registers import extension_number, is_extension_number
+from ..security.registers import extension_number
 from .bus import DataBus, InstructionBus
 from .csr import CSRFile
 from .decode import DecodeStage
@@ -211,7 +211,7 @@ class Core(wiring.Component):
             extension.trap.eq(memory.trap & ~memory.current.interrupt),
             extension.trap_cause.eq(memory.trap_cause),
             extension.registers.number.eq(extension_number(memory.current.csr_number)),
-            extension.registers.write.eq(csr.m_write & is_extension_number(memory.current.csr_number)),
+            extension.registers.write.eq(csr.m_write),
             extension.registers.wdata.eq(csr.m_wdata),
             csr.extension_rdata.eq(extension.rdata),
         ]

@@ -5,13 +5,14 @@ from enum import IntEnum
 from .instructions import BY_NAME
 
 __all__ = [
-    "PadKind", "checkcap", "pad_fields", "CID_BITS", "MAX_COMPARTMENTS", "RANGE_ALIGN", "INDEX_BITS",
-    "COOKIE_BITS", "SIZE_BITS", "pack_pointer", "unpack_pointer", "pack_entry", "unpack_entry",
+    "PadKind", "checkcap", "pad_fields", "CID_BITS", "MAX_COMPARTMENTS", "RANGE_ALIGN", "ZONE_ALIGN",
+    "INDEX_BITS", "COOKIE_BITS", "SIZE_BITS", "pack_pointer", "unpack_pointer", "pack_entry", "unpack_entry",
 ]  # fmt: skip
 
 CID_BITS = 8
 MAX_COMPARTMENTS = 1 << CID_BITS
 RANGE_ALIGN = 64  # bytes
+ZONE_ALIGN = 64  # entries: granularity of fstackbase and fstackend
 INDEX_BITS = 16
 COOKIE_BITS = 8
 SIZE_BITS = 24

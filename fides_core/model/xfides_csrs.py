@@ -4,12 +4,15 @@ from collections.abc import Callable
 
 from ..config import XfidesConfig
 from ..isa.csrs import Comctl, Comsel, FidesContext, XfidesCSR
+from ..isa.xfides import ZONE_ALIGN
 from .compartments import RANGE_MASK, CompartmentState
 from .pointers import PointerState
 
 __all__ = ["XfidesRegisters"]
 
 MATRIX_WORDS = range(Comsel.MATRIX_WORD0, Comsel.MATRIX_WORD3 + 1)
+
+_ZONE_MASK = 0xFFFF & ~(ZONE_ALIGN - 1)
 
 
 class XfidesRegisters:
@@ -66,8 +69,8 @@ class XfidesRegisters:
         if self.pointers:
             state = self.pointers
             registers[XfidesCSR.FIDESMETADATABASE] = field(state, "base", 0xFFFF_FFF8, True)
-            registers[XfidesCSR.FSTACKBASE] = field(state, "stack_base", 0xFFFF, True)
-            registers[XfidesCSR.FSTACKEND] = field(state, "stack_end", 0xFFFF, True)
+            registers[XfidesCSR.FSTACKBASE] = field(state, "stack_base", _ZONE_MASK, True)
+            registers[XfidesCSR.FSTACKEND] = field(state, "stack_end", _ZONE_MASK, True)
             registers[XfidesCSR.COOKIESEED] = lambda: 0, self._write_cookieseed
 
             def write_fmark(value):
@@ -98,7 +101,8 @@ class XfidesRegisters:
         self.compartments.set_context(value & 0xFF, value >> FidesContext.RESTRICTED & 1)
 
     def _write_cookieseed(self, value: int) -> None:
-        self.pointers.cookie_state = value & 0xFFFF_FFFF or 1  # 0 is the register's fixed point
+        # 32 writes shift a seed in; 0 is the register's fixed point.
+        self.pointers.cookie_state = (self.pointers.cookie_state << 1 | value & 1) & 0xFFFF_FFFF or 1
 
     def _read_comdata(self) -> int:
         what, entry = self.comsel >> 16, self.compartments.entry(self.comsel & 0xFFFF)

@@ -13,13 +13,14 @@ from amaranth.lib.wiring import In, Out
 from ..core.control import SecurityOp
 from ..isa.causes import ExceptionCause, MemoryFault
 from ..isa.csrs import XfidesCSR
+from ..isa.xfides import ZONE_ALIGN
 from .registers import RegisterPort, number_pattern
 
 __all__ = ["FatPointer"]
 
 #: x^32 + x^22 + x^2 + x + 1 (Xilinx XAPP052), with XNOR feedback: the state it cannot leave is all ones.
 _LFSR_TAPS = (31, 21, 1, 0)
-_ZONE_GRAIN = 6  # log2 of the granularity of the stack zone's bounds, in entries
+_ZONE_GRAIN = (ZONE_ALIGN - 1).bit_length()
 
 
 class _Phase(enum.IntEnum, shape=3):

@@ -5,7 +5,14 @@ from amaranth.lib.wiring import Out, Signature
 
 from ..isa.csrs import XfidesCSR
 
-__all__ = ["RegisterPort", "TableWindow", "Context", "is_extension_number", "extension_number", "number_pattern"]
+__all__ = [
+    "RegisterPort",
+    "TableWindow",
+    "Context",
+    "is_extension_number",
+    "extension_number",
+    "number_pattern",
+]
 
 
 def is_extension_number(number):

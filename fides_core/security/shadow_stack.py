@@ -136,15 +136,18 @@ class ShadowStack(wiring.Component):
             ),
         ]
         m.d.sync += changed.eq(self.push | self.pop)
-        with m.If(self.push | self.pop):
-            m.d.sync += depth.eq(depth + Cat(Const(1, 1), self.pop.replicate(15)))
+        # Written, incremented or decremented on one carry chain.
+        writing_depth = registers.write & registers.number.matches(number_pattern(XfidesCSR.SSDEPTH))
+        step = Cat(self.push | self.pop, self.pop.replicate(15)) & (~writing_depth).replicate(16)
+        m.d.sync += depth.eq(step + Mux(writing_depth, registers.wdata[:16], depth))
 
         with m.Switch(registers.number):
-            for csr, register in ((XfidesCSR.SSDEPTH, depth), (XfidesCSR.SSBASE, base)):
-                with m.Case(number_pattern(csr)):
-                    m.d.comb += self.rdata.eq(register)
-                    with m.If(registers.write):
-                        m.d.sync += register.eq(registers.wdata)
+            with m.Case(number_pattern(XfidesCSR.SSDEPTH)):
+                m.d.comb += self.rdata.eq(depth)
+            with m.Case(number_pattern(XfidesCSR.SSBASE)):
+                m.d.comb += self.rdata.eq(base)
+                with m.If(registers.write):
+                    m.d.sync += base.eq(registers.wdata)
             with m.Case(number_pattern(XfidesCSR.COMDATA)):
                 with m.Switch(window.item):
                     with m.Case(Comsel.ENTRY_RA):

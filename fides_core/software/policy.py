@@ -24,6 +24,7 @@ from fides_core.isa.xfides import (
     MAX_COMPARTMENTS,
     RANGE_ALIGN,
     SIZE_BITS,
+    ZONE_ALIGN,
     pack_pointer,
 )
 
@@ -253,6 +254,9 @@ class Policy:
                 f"{self.objects} objects and {self.stack_objects} stack objects must hold index 0 and "
                 f"{len(self.statics)} statics, and be fewer than {1 << INDEX_BITS}"
             )
+        for what in ("objects", "stack_objects"):
+            if getattr(self, what) % ZONE_ALIGN:
+                raise ValueError(f"{what} must be a multiple of {ZONE_ALIGN}, not {getattr(self, what)}")
         for what in ("heap_bytes", "stack_bytes"):
             if getattr(self, what) <= 0 or getattr(self, what) % 4096:
                 raise ValueError(f"{what} must be a positive multiple of 4096, not {getattr(self, what)}")
@@ -411,6 +415,8 @@ class PolicySection:
             raise ValueError("the stack is not 16-byte or the metadata table not 8-byte aligned")
         if not 0 < header["stack_zone_start"] <= header["table_entries"] < 1 << INDEX_BITS:
             raise ValueError("the stack zone of the metadata table is not inside it")
+        if header["stack_zone_start"] % ZONE_ALIGN or header["table_entries"] % ZONE_ALIGN:
+            raise ValueError(f"the stack zone's bounds are no multiples of {ZONE_ALIGN}")
         table_end = header["table_base"] + 8 * header["table_entries"]
         if header["table_base"] < header["data_end"] and header["text_start"] < table_end:
             raise ValueError("the metadata table lies in memory that U-mode may use")

@@ -62,6 +62,13 @@ static void fill_metadata(const struct policy_header *policy)
   }
 }
 
+/* The cookie generator takes one bit a write. */
+static void seed_cookies(uint32_t seed)
+{
+  for (int bit = 0; bit < 32; bit++)
+    csr_write(CSR_COOKIESEED, seed >> bit & 1);
+}
+
 void xfides_start(const struct policy_header *policy)
 {
   fill_compartments(policy);
@@ -73,7 +80,7 @@ void xfides_start(const struct policy_header *policy)
   csr_write(CSR_FSTACKBASE, policy->stack_zone_start);
   csr_write(CSR_FSTACKEND, policy->table_entries);
   csr_write(CSR_FMARK, policy->stack_zone_start);
-  csr_write(CSR_COOKIESEED, policy->cookie_constant ^ csr_read(mcycle));
+  seed_cookies(policy->cookie_constant ^ (uint32_t)csr_read(mcycle));
   csr_write(CSR_SSBASE, 0);
   csr_write(CSR_SSDEPTH, 0);
   csr_write(CSR_CURRCOM, policy->entry_compartment); /* after the ranges: it loads one */

@@ -250,7 +250,7 @@ class TestRegisters:
         (XfidesCSR.COMCTL, 512 << 16 | 8 << 8 | 0x83), (XfidesCSR.COMCAUSE, 7), (XfidesCSR.CURRCOM, 0x1FF),
         (XfidesCSR.PARCOMPCSTART, 0xFFFF_FFC0), (XfidesCSR.ANYCOMPCSTART, 0xFFFF_FFC0),
         (XfidesCSR.ANYCOMPCEND, 0xFFFF_FFC0), (XfidesCSR.FIDESMETADATABASE, 0xFFFF_FFF8),
-        (XfidesCSR.FSTACKBASE, 0xFFFF), (XfidesCSR.FSTACKEND, 0xFFFF), (XfidesCSR.SSDEPTH, 0xFFFF),
+        (XfidesCSR.FSTACKBASE, 0xFFC0), (XfidesCSR.FSTACKEND, 0xFFC0), (XfidesCSR.SSDEPTH, 0xFFFF),
         (XfidesCSR.SSBASE, 0xFFFF), (XfidesCSR.COMSEL, 0xF_01FF), (XfidesCSR.COMDATA, 0),
         (XfidesCSR.FMARK, 0xFFFF), (XfidesCSR.COOKIESEED, 0),
     ])  # fmt: skip
@@ -339,13 +339,18 @@ class TestRegisters:
         self.select(bench, Comsel.ENTRY_RA, 3)
         bench.csr_write(XfidesCSR.COMDATA, 8)
         assert bench.csr_read(XfidesCSR.COMDATA) == 8
-        bench.csr_write(XfidesCSR.COOKIESEED, 0x55)
-        assert bench.hart.pointers.cookie_state == 0x55
+        before = bench.hart.pointers.cookie_state
+        bench.csr_write(XfidesCSR.COOKIESEED, 1)
+        assert bench.hart.pointers.cookie_state != before
 
     def test_cookieseed(self, bench):
-        for value, state in ((1 << 32, 1), (0, 1), (M, 0xFFFF_FFFF)):
-            bench.csr_write(XfidesCSR.COOKIESEED, value)
-            assert bench.hart.pointers.cookie_state == state
+        for seed in (0x1234_5678, 0xFFFF_FFFF, 1):
+            for bit in range(31, -1, -1):
+                bench.csr_write(XfidesCSR.COOKIESEED, M - 1 + (seed >> bit & 1))  # bit 0 alone counts
+            assert bench.hart.pointers.cookie_state == seed
+        for _ in range(33):
+            bench.csr_write(XfidesCSR.COOKIESEED, 0)
+        assert bench.hart.pointers.cookie_state != 0
 
     def test_trap_sets_comcause_only_for_the_extension(self, bench):
         bench.csr_write(XfidesCSR.COMCAUSE, 6)
