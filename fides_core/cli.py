@@ -69,6 +69,13 @@ def _generate(console: Console, presets: list[str], directory: Path | None = Non
     return files
 
 
+def _cores(files: dict[str, Path]) -> dict[str, Path]:
+    """The Verilog of the cores alone, beside that of their systems on a chip."""
+    from fides_core.flow import verilog
+
+    return {name: verilog.core_path(path) for name, path in files.items()}
+
+
 @app.command()
 def generate(
     presets: PresetsArgument = None,
@@ -136,7 +143,7 @@ def synth(
     from fides_core.flow import synthesis
 
     console = _console()
-    files = _generate(console, _checked(presets))
+    files = _cores(_generate(console, _checked(presets)))
     with _step(console, "synthesis"):
         results = synthesis.synthesise(files, jobs=jobs, report=console.print)
     for line in _area_lines(results):
@@ -158,7 +165,7 @@ def report(jobs: JobsOption = _CORES) -> None:
 
     console = _console()
     demo_results = reports.load_demo(tools.ROOT / "build" / "demo.json")
-    files = _generate(console, list(PRESETS))
+    files = _cores(_generate(console, list(PRESETS)))
     with _step(console, "synthesis"):
         results = synthesis.synthesise(files, jobs=jobs, report=console.print)
     reports.write_report(results, demo_results, tools.ROOT / "build", console)
@@ -215,7 +222,7 @@ def demo(jobs: JobsOption = _CORES_BESIDE) -> None:
     from fides_core.flow import synthesis, tools
     from fides_core.flow.demo import DemoFailed, run_demo
 
-    files = _generate(console, list(PRESETS))
+    files = _cores(_generate(console, list(PRESETS)))
     try:
         with _synthesis_beside(console, jobs):
             run_demo(console)

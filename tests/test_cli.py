@@ -71,7 +71,11 @@ def test_folder_that_cannot_be_written(tmp_path):
 def test_generate_writes_the_presets_named(tmp_path):
     done = fides("generate", "base", "--out", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["base.v", "manifest.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "base.v",
+        "base_core.v",
+        "manifest.json",
+    ]
     assert list(json.loads((tmp_path / "out" / "manifest.json").read_text())["presets"]) == ["base"]
     assert done.stdout.splitlines()[-1] == str(tmp_path / "out" / "base.v")
 

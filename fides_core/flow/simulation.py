@@ -133,7 +133,7 @@ class _Model:
 
 def generated_verilog(config: Config, directory: Path) -> Path:
     """The Verilog of ``config``, generated into ``directory``."""
-    return verilog.generate(config, directory)
+    return verilog.generate(config, directory, core=False)
 
 
 class Simulator:

