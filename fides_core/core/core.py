@@ -209,7 +209,6 @@ class Core(wiring.Component):
             memory.security_no_value.eq(extension.m_no_value),
             extension.machine.eq(csr.machine),
             extension.trap.eq(memory.trap & ~memory.current.interrupt),
-            extension.trap_cause.eq(memory.trap_cause),
             extension.registers.number.eq(extension_number(memory.current.csr_number)),
             extension.registers.write.eq(csr.m_write),
             extension.registers.wdata.eq(csr.m_wdata),

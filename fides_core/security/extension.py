@@ -32,7 +32,7 @@ class SecurityExtension(wiring.Component):
     ``x_table_op``: the instruction may access the metadata table (``x_table``, bits [31:3] of its address;
     entry ``x_index``); ``x_request`` and what belongs to it: it does. ``m_*``: memory stage; ``m_ready`` it
     takes a new instruction, ``m_empty`` it holds none, ``m_commit`` the instruction there completes without
-    an exception. ``trap`` with ``trap_cause`` records the reason in comcause.
+    an exception. ``trap`` records the reason in comcause.
     """
 
     x_op: In(SecurityOp)
@@ -73,7 +73,6 @@ class SecurityExtension(wiring.Component):
     m_no_value: Out(1)  # mtval is 0
     machine: In(1)
     trap: In(1)
-    trap_cause: In(5)
     registers: In(RegisterPort)
     rdata: Out(64)
 
@@ -100,10 +99,8 @@ class SecurityExtension(wiring.Component):
         # Reason of an exception raised in execute, held while it passes the memory stage.
         with m.If(self.m_ready):
             m.d.sync += [recorded.eq(x_reason), memory_fault.eq(self.x_cause == ExceptionCause.MEMORY)]
-        with m.If(
-            self.trap
-            & ((self.trap_cause == ExceptionCause.CONTROL_FLOW) | (self.trap_cause == ExceptionCause.MEMORY))
-        ):
+        # Every exception of the extension has a reason, and no other exception has.
+        with m.If(self.trap & (self.m_fault | (recorded != 0))):
             m.d.sync += cause.eq(Mux(self.m_fault, m_reason, recorded))
 
         rdata = []

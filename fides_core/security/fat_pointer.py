@@ -140,7 +140,7 @@ class FatPointer(wiring.Component):
                 with m.If(~in_table | (in_zone & ~in_use)):
                     m.d.comb += early.eq(MemoryFault.INVALID)
             with m.Case(SecurityOp.REVOKE):
-                with m.If((index == 0) | (in_zone & in_table)):
+                with m.If((explicit == 0) | (in_zone & in_table)):
                     m.d.comb += early.eq(MemoryFault.NOT_BASE)
                 with m.Elif(~in_table):
                     m.d.comb += early.eq(MemoryFault.INVALID)

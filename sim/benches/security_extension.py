@@ -15,7 +15,7 @@ import cocotb
 from fides_core.core.control import SecurityOp
 from fides_core.isa.causes import ControlFlowFault, ExceptionCause, MemoryFault
 from fides_core.isa.csrs import Comctl, Comsel, FidesContext, XfidesCSR
-from fides_core.isa.xfides import PadKind, pack_entry, pack_pointer, unpack_entry, unpack_pointer
+from fides_core.isa.xfides import ZONE_ALIGN, PadKind, pack_entry, pack_pointer, unpack_entry, unpack_pointer
 from fides_core.model.compartments import CompartmentState, ControlFlowTrap, Crossing, StackMark
 from fides_core.model.pointers import MemoryTrap, PointerState
 from fides_core.model.xfides_csrs import XfidesRegisters
@@ -24,7 +24,13 @@ from .common import ADDRESSES, DOUBLE, WORD, Coverage, Unit, configuration, diff
 
 Op = SecurityOp
 PADS = {Op.ENTRY_PAD: PadKind.ENTRY, Op.LOCAL_PAD: PadKind.LOCAL, Op.HANDLER_PAD: PadKind.HANDLER}
-TABLE_OPS = {Op.VAL, Op.MINT, Op.REVOKE}
+VALS = {op for op in Op if op.name.startswith("VAL")}
+TABLE_OPS = VALS | {Op.MINT, Op.REVOKE}
+#: How often user code has each operation.
+WEIGHTS = {
+    Op.NONE: 25, Op.ENTRY_PAD: 28, Op.LOCAL_PAD: 10, Op.HANDLER_PAD: 6, Op.RETURN: 18, Op.ARM: 9,
+    Op.DISARM: 4, Op.MINT: 6, Op.REVOKE: 4, Op.PTRADD: 2,
+} | {op: 6 / len(VALS) for op in VALS}  # fmt: skip
 PAGE = 64
 LONGEST_STAY = 400  # cycles in execute
 CODE = 0x8000_0000
@@ -242,7 +248,7 @@ class Core:
             self.coverage.hit("fault", trap.reason.name)
         except AccessTrap as trap:
             expected.cause = trap.cause
-            expected.value = i.rs1 if i.op != Op.VAL else PointerState.add(i.rs1, i.total - i.rs1)
+            expected.value = i.rs1 if i.op not in VALS else PointerState.add(i.rs1, i.total - i.rs1)
         if expected.cause is not None or expected.interrupt:
             self.traps_ahead = True
             self.trapped = expected.cause
@@ -398,7 +404,7 @@ class Core:
             if (expected.address, True) in accesses and i.op == Op.MINT:
                 hit("table", what, i.op.name)
                 hit(f"write {what}")
-        if i.op == Op.VAL:
+        if i.op in VALS:
             expected.value = pointers.check(i.rs1, i.total - i.rs1 & WORD, i.size)
             hit("val passes")
         elif i.op == Op.REVOKE:
@@ -510,12 +516,7 @@ class Core:
     def operation(self) -> Instruction:
         """Some instruction, in whatever mode the hart is."""
         rnd, state = self.random, self.state
-        op = rnd.choices(
-            [Op.NONE, Op.ENTRY_PAD, Op.LOCAL_PAD, Op.RETURN, Op.ARM, Op.DISARM, Op.HANDLER_PAD, Op.VAL,
-            Op.MINT,
-             Op.REVOKE, Op.PTRADD],
-            self.weights if not self.model_machine else None,
-        )[0]  # fmt: skip
+        op = rnd.choices(list(WEIGHTS), None if self.model_machine else WEIGHTS.values())[0]
         if rnd.random() < 0.8:
             # What would only fault.
             armed = any(state.entry(n).kind for n in range(state.ssbase, state.ssdepth))
@@ -563,7 +564,7 @@ class Core:
             i.access_error = not self.model_machine and rnd.random() < 0.1
         elif rnd.random() < 0.1:
             i.long = rnd.randrange(1, 6)
-        if op in (Op.NONE, Op.VAL, Op.MINT) and rnd.random() < 0.03:
+        if op in {Op.NONE, Op.MINT} | VALS and rnd.random() < 0.03:
             i.pc = self.somewhere()
         i.pc &= WORD & ~3
         if not self.model_machine and rnd.random() < 0.01:
@@ -755,8 +756,11 @@ class Core:
                 page += rnd.randrange(4)
                 result.append(self.register(csr, CODE + PAGE * page | rnd.getrandbits(6)))
         if rnd.random() < 0.6:
-            result.append(self.register(XfidesCSR.FSTACKBASE, 64))
-            result.append(self.register(XfidesCSR.FSTACKEND, rnd.choice([128, 128, 192, 64, 0xFFC0])))
+            # The bits below the granularity and above the register are not kept.
+            end = rnd.choice([128, 128, 192, 64, 0xFFC0])
+            for csr, bound in ((XfidesCSR.FSTACKBASE, 64), (XfidesCSR.FSTACKEND, end)):
+                upper = rnd.getrandbits(48) << 16
+                result.append(self.register(csr, bound | rnd.randrange(ZONE_ALIGN) | upper))
             result.append(self.register(XfidesCSR.FIDESMETADATABASE, TABLE | rnd.getrandbits(3)))
         context = rnd.choice(self.cids) | rnd.getrandbits(1) << 8
         result.append(self.register(XfidesCSR.CURRCOM, context))
@@ -785,7 +789,7 @@ class Core:
             x_op=0, x_judge=0, x_pc=0, x_rs1=0, x_rs2=0, x_cid=0, x_total=0, x_target=0, x_advance=0,
             x_fire=0,
             x_granted=0, x_refused=0, m_ready=1, m_empty=1, m_commit=0, m_result=0, m_size=0, response=0,
-            response_error=0, response_data=0, machine=1, trap=0, trap_cause=0,
+            response_error=0, response_data=0, machine=1, trap=0,
             registers__number=0, registers__write=0, registers__wdata=0,
         )  # fmt: skip
         for csr, value in (
@@ -813,7 +817,6 @@ class Core:
             await self.write(csr, 64 if csr in (XfidesCSR.FMARK, XfidesCSR.FSTACKBASE) else 0)
         await self.write(XfidesCSR.FIDESMETADATABASE, TABLE)
         await self.write(XfidesCSR.FSTACKEND, 128)
-        self.weights = [25, 28, 10, 18, 9, 4, 6, 6, 6, 4, 2]
         address = self.pointers.entry_address
         self.refused = {(address(3), False), (address(4), True), (address(67), True)}
         self.failing = {(address(5), False), (address(6), True), (address(68), True)}
@@ -821,6 +824,7 @@ class Core:
         self.x, self.m, self.response, self.after = None, Memory(), None, None
         self.traps_ahead = self.interrupt_line = False
         self.trapped = None
+        self.bus_writes = []
         self.routine = []
         for _ in range(4):
             self.routine += self.reconfigure()
@@ -835,7 +839,7 @@ class Core:
 
     def result_of(self, i: Instruction, minted: int, tag: int) -> int:
         """What execute passes on as the result."""
-        if i.op in (Op.VAL, Op.PTRADD):
+        if i.op in VALS | {Op.PTRADD}:
             return i.rs1 & ~WORD | i.total & WORD
         if i.op == Op.MINT:
             return (tag if minted else i.rs1 >> 32) << 32 | i.rs1 & WORD
@@ -871,7 +875,7 @@ class Core:
             self.coverage.hit("crossing next to a crossing")
         if m is not None and m.op in (Op.ENTRY_PAD, Op.LOCAL_PAD) and self.x.op == Op.RETURN:
             self.coverage.hit("return next to a landing")
-        if m is not None and m.op in (Op.ENTRY_PAD, Op.LOCAL_PAD) and self.x.op == Op.VAL:
+        if m is not None and m.op in (Op.ENTRY_PAD, Op.LOCAL_PAD) and self.x.op in VALS:
             self.coverage.hit("val beside a landing")
         if m is not None and m.op in (Op.ENTRY_PAD, Op.LOCAL_PAD) and self.x.op == Op.MINT:
             self.coverage.hit("mint blocked by a crossing")
@@ -899,7 +903,7 @@ class Core:
             x_refused=0, m_ready=m_ready, m_empty=here is None, m_commit=0, m_result=m.result, m_size=m.size,
             response=arrived, response_error=arrived and response.error,
             response_data=response.data if arrived else rnd.getrandbits(64),
-            machine=self.machine, trap=0, trap_cause=m.cause, registers__write=0,
+            machine=self.machine, trap=0, registers__write=0,
             registers__number=here.csr if csr else rnd.getrandbits(12),
             registers__wdata=here.csr_value or 0 if csr else rnd.getrandbits(64),
         )  # fmt: skip
@@ -920,7 +924,7 @@ class Core:
         if here is not None and done:
             self.leave(here, trap, cause, m_fault)
         write = commit and csr and here.csr_value is not None
-        unit.set(m_commit=commit, trap=trap and not m.interrupt, trap_cause=cause, registers__write=write)
+        unit.set(m_commit=commit, trap=trap and not m.interrupt, registers__write=write)
 
         # Data bus.
         granted = rnd.random() >= self.stalls
@@ -941,7 +945,7 @@ class Core:
             if x.long:
                 x.long -= 1
                 wait = True
-            if (x.access or x.op == Op.VAL) and not granted:
+            if (x.access or x.op in VALS) and not granted:
                 wait = True
             if unit.get("x_interruptible") and self.interrupt_line:
                 wait, late = False, True
@@ -973,7 +977,7 @@ class Core:
                 self.bus_writes.append((address, bus_data))
                 self.table[address] = bus_data
             self.response = Response(rnd.choice([1, 1, 2, 4]), self.table.get(address, 0), failing)
-            if x.op == Op.VAL:
+            if x.op in VALS:
                 assert fire, "val's access without val"
                 following.access = True
         elif following.access:
@@ -1082,7 +1086,7 @@ class Core:
             differs(f"mtval of {i}", expected.value, value)
         if expected.read is not None and not trap:
             differs(f"read of {i.csr.name}", expected.read, self.unit.get("rdata"))
-        if i.op == Op.VAL and not trap and expected.value is not None:
+        if i.op in VALS and not trap and expected.value is not None:
             differs(f"result of {i}", expected.value, m.result)
 
     async def interrupted_unwinding(self, i: Instruction) -> None:
