@@ -9,13 +9,12 @@ __all__ = [
     "RegisterPort",
     "TableWindow",
     "Context",
-    "is_extension_number",
     "extension_number",
     "number_pattern",
 ]
 
 
-def is_extension_number(number):
+def _is_extension_number(number):
     """Whether a legal CSR number (12-bit value) is one of the extension's: all have 7 or 8 in bits [11:8]."""
     assert all(csr >> 8 in (7, 8) for csr in XfidesCSR)
     return (number[8:12] == 7) | (number[8:12] == 8)
@@ -24,7 +23,7 @@ def is_extension_number(number):
 def extension_number(number):
     """``number`` if it is one of the extension's, else a number that is nobody's, for RegisterPort."""
     assert not any(csr >> 11 and csr & 31 == 31 for csr in XfidesCSR)
-    return number | (~is_extension_number(number)).replicate(12)
+    return number | (~_is_extension_number(number)).replicate(12)
 
 
 def number_pattern(csr: XfidesCSR) -> str:
@@ -33,8 +32,8 @@ def number_pattern(csr: XfidesCSR) -> str:
     return f"{csr >> 11:b}------{csr & 31:05b}"
 
 
-#: A write strobe with number and data, for registers of the extension only; every unit answers a read by
-#: driving its own ``rdata`` (0 when not selected).
+#: A write strobe with number and data. Any other CSR's number arrives as one that is nobody's, so the units
+#: need not tell it from theirs; each answers a read by driving its own ``rdata`` (0 when not selected).
 RegisterPort = Signature({"number": Out(12), "write": Out(1), "wdata": Out(64)})
 
 #: comsel as the units see it, and the strobe of a comdata write (the datum is the register port's ``wdata``).

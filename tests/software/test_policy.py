@@ -220,6 +220,7 @@ def test_row_beyond_the_first_word(load):
         ('name = "plain"', 'name = "plain"\nstatics = ["a", "a"]', "twice"),
         ("sources = []", "sources = []\n[memory]\nheap_bytes = 100", "multiple of 4096"),
         ("sources = []", "sources = []\n[memory]\nobjects = 65000\nstack_objects = 600", "fewer than 65536"),
+        ("sources = []", "sources = []\n[memory]\nobjects = 1000", "objects must be a multiple of 64"),
         ("sources = []", "sources = []\n[memory]\nwrong = 1", "wrong"),
         ("[entry]", "[entry", "Expected"),
     ),
