@@ -2,11 +2,61 @@
 
 from dataclasses import asdict, dataclass, field, replace
 
-__all__ = ["XfidesConfig", "CoreConfig", "SoCConfig", "Config", "PRESETS", "preset"]
+__all__ = [
+    "CacheConfig", "PredictorConfig", "XfidesConfig", "CoreConfig", "SoCConfig", "Config", "PRESETS", "preset",
+]  # fmt: skip
 
 
 def _power_of_two(value: int) -> bool:
     return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True)
+class CacheConfig:
+    """One cache. ``size``: bytes, 1 KiB..64 KiB; ``ways``: 1, 2 or 4; ``line``: bytes of a line, 16, 32 or 64.
+    All powers of two. Banks of fewer than 512 words of 8 bytes waste block RAM. Raises ValueError when these
+    contradict each other."""
+
+    size: int = 16 << 10
+    ways: int = 2
+    line: int = 64
+
+    def __post_init__(self):
+        if not _power_of_two(self.size) or not 1 << 10 <= self.size <= 64 << 10:
+            raise ValueError(f"cache size must be a power of two in 1024..65536 bytes, not {self.size}")
+        if self.ways not in (1, 2, 4):
+            raise ValueError(f"a cache has 1, 2 or 4 ways, not {self.ways}")
+        if self.line not in (16, 32, 64):
+            raise ValueError(f"a cache line has 16, 32 or 64 bytes, not {self.line}")
+        if self.sets < 2:
+            raise ValueError(
+                f"a cache of {self.size} bytes with {self.ways} ways of {self.line}-byte lines has one set only"
+            )
+
+    @property
+    def sets(self) -> int:
+        """Number of sets."""
+        return self.size // (self.ways * self.line)
+
+
+@dataclass(frozen=True)
+class PredictorConfig:
+    """Branch prediction. ``btb_entries``: branch target buffer, 64..2048, a power of two (512 fill one block
+    RAM); ``history``: bits of global history of the gshare predictor, 0..12 (0: bimodal), its table has
+    2^max(history, 9) two-bit counters; ``return_stack``: entries of the return-address stack, 0 or a power of
+    two up to 32. Raises ValueError for other values."""
+
+    btb_entries: int = 512
+    history: int = 9
+    return_stack: int = 8
+
+    def __post_init__(self):
+        if not _power_of_two(self.btb_entries) or not 64 <= self.btb_entries <= 2048:
+            raise ValueError(f"btb_entries must be a power of two in 64..2048, not {self.btb_entries}")
+        if not 0 <= self.history <= 12:
+            raise ValueError(f"history must be in 0..12 bits, not {self.history}")
+        if self.return_stack and not (_power_of_two(self.return_stack) and self.return_stack <= 32):
+            raise ValueError(f"return_stack must be 0 or a power of two up to 32, not {self.return_stack}")
 
 
 @dataclass(frozen=True)
@@ -37,13 +87,24 @@ class XfidesConfig:
 
 @dataclass(frozen=True)
 class CoreConfig:
-    """The core. ``reset_vector``: address in bytes; ``hart_id``: value of mhartid; ``pmp_entries``: 0, 4, 8
-    or 16; ``rvfi``: a port that reports every retired instruction (verification builds only); ``xfides``: the
-    extension, None leaves every trace of it out. Raises ValueError when a value is not possible."""
+    """The core: RV64IMAC_Zicsr_Zifencei_Zicntr and what the options add.
+
+    ``reset_vector``: address in bytes; ``hart_id``: value of mhartid; ``pmp_entries``: 0, 4, 8 or 16;
+    ``bitmanip``: Zba, Zbb and Zbs; ``zicond``: conditional zero; ``predictor``: None predicts that no branch
+    is taken; ``icache`` and ``dcache``: both or neither, None for tightly-coupled memory; ``hpm_counters``:
+    event counters from mhpmcounter3 on, 0..13 (the events are ``isa.csrs.Event``); ``rvfi``: a port that
+    reports every retired instruction (verification builds only); ``xfides``: the extension, None leaves every
+    trace of it out. Raises ValueError when a value is not possible."""
 
     reset_vector: int = 0x1000
     hart_id: int = 0
     pmp_entries: int = 4
+    bitmanip: bool = True
+    zicond: bool = True
+    predictor: PredictorConfig | None = field(default_factory=PredictorConfig)
+    icache: CacheConfig | None = field(default_factory=CacheConfig)
+    dcache: CacheConfig | None = field(default_factory=CacheConfig)
+    hpm_counters: int = 10
     rvfi: bool = False
     xfides: XfidesConfig | None = None
 
@@ -54,6 +115,33 @@ class CoreConfig:
             raise ValueError(f"pmp_entries must be 0, 4, 8 or 16, not {self.pmp_entries}")
         if self.hart_id < 0:
             raise ValueError("hart_id must not be negative")
+        if not 0 <= self.hpm_counters <= 13:
+            raise ValueError(f"hpm_counters must be in 0..13, not {self.hpm_counters}")
+        if (self.icache is None) != (self.dcache is None):
+            raise ValueError("a core has both caches, or tightly-coupled memory and no cache")
+
+    @property
+    def march(self) -> str:
+        """The compiler's -march (GCC 12 and LLVM spelling)."""
+        extensions = ["zicsr", "zifencei"]
+        if self.bitmanip:
+            extensions += ["zba", "zbb", "zbs"]
+        return "_".join(["rv64imac", *extensions])
+
+    @property
+    def mabi(self) -> str:
+        """The compiler's -mabi."""
+        return "lp64"
+
+    @property
+    def isa(self) -> str:
+        """Every implemented extension, as a RISC-V ISA string."""
+        extensions = ["zicntr", *(["zicond"] if self.zicond else []), "zicsr", "zifencei"]
+        if self.hpm_counters:
+            extensions.append("zihpm")
+        if self.bitmanip:
+            extensions += ["zba", "zbb", "zbs"]
+        return "_".join(["rv64imac", *extensions])
 
 
 @dataclass(frozen=True)
@@ -61,12 +149,14 @@ class SoCConfig:
     """The system around the core. ``memory_bytes``: main memory at 0x8000_0000, a power of two, at least 4
     KiB; ``simulation_exit``: with the exit device (a store ends a simulation; on an FPGA it only drives
     pins); ``uart_divisor``: reset value of the UART's baud register (clock / (16 * baud rate));
-    ``random_stalls``: None, or the seed of random waits on both buses (verification builds only)."""
+    ``random_stalls``: None, or the seed of random waits on the core's buses and on AXI (verification builds
+    only); ``axi_checker``: with the AXI4 protocol checker on every AXI4 port (verification builds only)."""
 
     memory_bytes: int = 1 << 20
     simulation_exit: bool = True
     uart_divisor: int = 1
     random_stalls: int | None = None
+    axi_checker: bool = False
 
     def __post_init__(self):
         if not _power_of_two(self.memory_bytes) or not 4096 <= self.memory_bytes <= 1 << 30:
@@ -96,8 +186,16 @@ class Config:
         return replace(self, name=f"{self.name}_stalls", soc=replace(self.soc, random_stalls=seed))
 
 
+def _tiny(xfides: XfidesConfig | None) -> CoreConfig:
+    return CoreConfig(
+        bitmanip=False, zicond=False, predictor=None, icache=None, dcache=None, hpm_counters=0, xfides=xfides
+    )
+
+
 PRESETS: dict[str, Config] = {
-    "base": Config("base"),
+    "tiny": Config("tiny", core=_tiny(None)),
+    "tiny_fides": Config("tiny_fides", core=_tiny(XfidesConfig())),
+    "base": Config("base", core=CoreConfig()),
     "fides": Config("fides", core=CoreConfig(xfides=XfidesConfig())),
 }
 

@@ -2,20 +2,23 @@
 
 A request is transferred in a cycle in which ``req`` and ``gnt`` are both high; its response comes one or more
 cycles later, in order, as one cycle of ``rvalid``. Unlike in OBI, a request that was not granted may be
-changed or withdrawn. ``gnt`` must not depend on ``req``.
+changed or withdrawn. ``gnt`` must not depend on ``req`` nor on any other output of the core in that cycle.
+The core has at most one instruction request under way: it asks again in the cycle of the response at the
+earliest. On the data bus it asks again no earlier than that either.
 """
 
 from amaranth.lib.wiring import In, Out, Signature
 
 __all__ = ["InstructionBus", "DataBus"]
 
+#: Fetches whole 8-byte groups.
 InstructionBus = Signature(
     {
         "req": Out(1),
-        "addr": Out(32),  # bytes, a multiple of 4
+        "addr": Out(32),  # bytes, a multiple of 8
         "gnt": In(1),
         "rvalid": In(1),
-        "rdata": In(32),
+        "rdata": In(64),
         "err": In(1),  # with rvalid: nothing answers at that address
     }
 )
