@@ -60,6 +60,7 @@ class SecurityExtension(wiring.Component):
     x_set: Out(1)
     x_granted: In(1)
     x_refused: In(1)
+    m_pc: In(32)
     m_ready: In(1)
     m_empty: In(1)
     m_commit: In(1)
@@ -243,6 +244,7 @@ class SecurityExtension(wiring.Component):
             checked.eq(self.x_judge & enabled),
             check.x_check.eq(checked),
             check.x_pc.eq(self.x_pc),
+            check.m_pc.eq(self.m_pc),
             check.x_pad.eq(is_pad),
             check.x_local.eq(op == SecurityOp.LOCAL_PAD),
             check.x_handler.eq(is_handler),
@@ -280,8 +282,8 @@ class SecurityExtension(wiring.Component):
             busy.eq(m_push | m_return | m_disarm | ~stack.top_ready),
             uses_stack.eq(checked & (is_return | is_pad | is_handler | is_arm | is_disarm)),
         ]
-        # A crossing in the memory stage decides about everything in execute.
-        with m.If(check.m_crossing | (uses_stack & busy)):
+        # A crossing or a matching return in the memory stage decides about everything in execute.
+        with m.If(check.m_crossing | m_return | (uses_stack & busy)):
             m.d.comb += self.x_wait.eq(1)
 
         # What else stands against a crossing (contract notes: order of checks).
