@@ -30,15 +30,22 @@ class SecurityOp(enum.IntEnum, shape=4):
     REVOKE = 11
 
 
-class Control(data.Struct):
-    """Decoded control signals of one instruction; all zero is a no-op."""
-
-    result: Result
+class AluControl(data.Struct):
     funct3: 3
     subtract: 1
     arithmetic: 1
     word: 1
     unsigned: 1
+    swap: 1
+    minmax: 1
+
+
+class Control(data.Struct):
+    """Decoded control signals of one instruction; all zero is a no-op."""
+
+    result: Result
+    funct3: 3
+    word: 1
     b_immediate: 1  # the ALU's second operand is the immediate
     base_pc: 1  # the address adder starts at pc instead of rs1
     keep_upper: 1  # bits [63:32] of the result are those of rs1
@@ -48,6 +55,12 @@ class Control(data.Struct):
     store: 1
     multiply: 1
     divide: 1
+    atomic: 1
+    reserve: 1
+    conditional: 1
+    call: 1
+    ret: 1
+    alu: AluControl
     csr: 1
     fence_i: 1
     mret: 1
@@ -59,17 +72,20 @@ class Control(data.Struct):
 
 #: The signals that must be low for an instruction that only carries an exception.
 EFFECTS = (
-    "branch", "jump", "load", "store", "multiply", "divide", "csr", "fence_i", "mret", "wfi", "write",
+    "branch", "jump", "load", "store", "multiply", "divide", "csr", "atomic", "reserve", "conditional", "call", "ret", "fence_i", "mret", "wfi", "write",
 )  # fmt: skip
 
 
 class ExecuteRequest(data.Struct):
     """Decode to execute. Operands are final; ``cause`` is valid with ``exception`` or ``interrupt``; ``far``:
-    the address of the instruction is 2^32 or more (fetch knows its upper half); ``rd`` of a landing pad holds
+    the address of the instruction is 2^32 or more (fetch knows its upper half); ``link``: address behind it;
+    ``second``: an instruction access fault of its second half, which is at ``link``; ``rd`` of a landing pad holds
     bits [4:0] of its compartment."""
 
     pc: 32
+    link: 32
     far: 1
+    second: 1
     rs1: 64
     rs2: 64
     immediate: 32  # signed; the word itself of an illegal instruction
@@ -95,6 +111,8 @@ class MemoryRequest(data.Struct):
     funct3: 3
     size: 3
     multiply: 1
+    reserve: 1
+    conditional: 1
     csr: 1
     csr_number: 12
     mret: 1

@@ -12,6 +12,10 @@ from .pmp import AddressMatch, PMPEntry
 __all__ = ["CSRAccess", "CSRLegality", "CSRFile", "implemented_csrs"]
 
 
+def counter_enable_bits(config):
+    return 3
+
+
 class CSRAccess(enum.IntEnum, shape=2):
     """What a CSR instruction does; the values are funct3[1:0]."""
 
@@ -114,6 +118,7 @@ class CSRFile(wiring.Component):
                 "software_interrupt": In(1),
                 "timer_interrupt": In(1),
                 "external_interrupt": In(1),
+                "flush": Out(1),
                 "interrupt": Out(1),  # an enabled interrupt is pending and may be taken
                 "interrupt_cause": Out(5),
                 "wake": Out(1),  # an interrupt is pending that mie enables: wfi ends
@@ -131,7 +136,7 @@ class CSRFile(wiring.Component):
         vector = Signal(30, reset_less=True)
         vectored = Signal()
         scratch = Signal(64, reset_less=True)
-        epc = Signal(62, reset_less=True)
+        epc = Signal(63, reset_less=True)
         value = Signal(64, reset_less=True)
         cause = Signal(6, reset_less=True)
         cause_interrupt = Signal()
@@ -159,7 +164,7 @@ class CSRFile(wiring.Component):
                 )
             ),
             self.handler.eq(Cat(0, 0, vector + Mux(vectored & cause_interrupt, cause, 0))),
-            self.mepc.eq(Cat(0, 0, epc)),
+            self.mepc.eq(Cat(Const(0,1), epc)), self.flush.eq(self.m_write & (self.m_number >> 5 == 0x1d)),
         ]
 
         def bits(fields):
@@ -171,7 +176,7 @@ class CSRFile(wiring.Component):
             return Cat(*parts)
 
         interrupts = tuple(InterruptCause)
-        misa = 2 << 62 | 1 << 8 | 1 << 12 | 1 << 20 | (1 << 23 if config.xfides else 0)
+        misa = 2 << 62 | 1 | 4 | 1 << 8 | 1 << 12 | 1 << 20 | (1 << 23 if config.xfides else 0)
         read = {
             CSR.CYCLE: mcycle,
             CSR.MCYCLE: mcycle,
@@ -254,7 +259,7 @@ class CSRFile(wiring.Component):
                 with m.Case(CSR.MSCRATCH):
                     m.d.sync += scratch.eq(wdata)
                 with m.Case(CSR.MEPC):
-                    m.d.sync += epc.eq(wdata[2:])
+                    m.d.sync += epc.eq(wdata[1:])
                 with m.Case(CSR.MCAUSE):
                     m.d.sync += [cause.eq(wdata), cause_interrupt.eq(wdata[63])]
                 with m.Case(CSR.MTVAL):
@@ -291,7 +296,7 @@ class CSRFile(wiring.Component):
                 status.mie.eq(0),
                 status.mpie.eq(status.mie),
                 status.mpp.eq(machine),
-                epc.eq(self.trap_pc[2:]),
+                epc.eq(self.trap_pc[1:]),
                 cause.eq(self.trap_cause),
                 cause_interrupt.eq(self.trap_interrupt),
                 value.eq(self.trap_value),

@@ -133,7 +133,7 @@ class DecodeStage(wiring.Component):
         m.d.comb += [
             request.pc.eq(self.d_pc),
             request.link.eq(self.d_link),
-            request.second.eq(self.d_fault_second & ~request.far),
+            request.second.eq(self.d_fault & self.d_fault_second & ~request.far),
             request.far.eq(self.d_pc_high != 0),
             request.immediate.eq(decoder.immediate),
             request.rd.eq(decoder.rd),

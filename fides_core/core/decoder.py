@@ -40,6 +40,7 @@ class Decoder(wiring.Component):
     """
 
     insn: In(32)
+    misaligned: In(1)
     control: Out(Control)
     legal: Out(1)
     rs1: Out(5)
@@ -75,12 +76,13 @@ class Decoder(wiring.Component):
             self.rs2.eq(rs2_field),
             self.rd.eq(rd_field),
             control.funct3.eq(funct3),
+            control.alu.funct3.eq(funct3),
             self.immediate.eq(i_imm),
         ]
         writes = Signal()
         m.d.comb += control.write.eq(writes & (rd_field != 0))
 
-        rows = instructions(xfides=self._xfides is not None)
+        rows = instructions(xfides=self._xfides is not None, bitmanip=False, zicond=False)
         by_major = {}
         for row in rows:
             by_major.setdefault(row.match >> 2 & 0x1F, []).append(row)
@@ -130,11 +132,30 @@ class Decoder(wiring.Component):
                     self.immediate.eq(b_imm),
                     control.base_pc.eq(1),
                     control.branch.eq(1),
-                    control.subtract.eq(1),
-                    control.unsigned.eq(funct3[1]),
+                    control.alu.subtract.eq(1),
+                    control.alu.unsigned.eq(funct3[1]),
                     self.reads_rs1.eq(1),
                     self.reads_rs2.eq(1),
                 ]
+            with m.Case(_major("lr.w")):
+                f5 = insn[27:32]
+                m.d.comb += [
+                    self.immediate.eq(0), self.reads_rs1.eq(1), writes.eq(1), control.result.eq(Result.ADDRESS), control.alu.word.eq(0),
+                ]
+                with m.If(f5 == 2):
+                    m.d.comb += [control.load.eq(1), control.reserve.eq(1)]
+                with m.Elif(f5 == 3):
+                    m.d.comb += [control.store.eq(1), control.conditional.eq(1), self.reads_rs2.eq(1)]
+                with m.Else():
+                    m.d.comb += [control.atomic.eq(1), self.reads_rs2.eq(1)]
+                    with m.Switch(f5):
+                        for k, f3 in ((0, 0), (4, 4), (8, 6), (12, 7)):
+                            with m.Case(k):
+                                m.d.comb += control.alu.funct3.eq(f3)
+                        with m.Case(1):
+                            m.d.comb += control.alu.swap.eq(1)
+                        with m.Default():
+                            m.d.comb += [control.alu.minmax.eq(1), control.alu.subtract.eq(1), control.alu.unsigned.eq(f5[3]), control.alu.arithmetic.eq(f5[2])]
             with m.Case(_major("lb")):
                 m.d.comb += [
                     control.load.eq(1),
@@ -153,19 +174,19 @@ class Decoder(wiring.Component):
             with m.Case(_major("addi"), _major("addiw")):
                 m.d.comb += [
                     control.b_immediate.eq(1),
-                    control.word.eq(insn[3]),
-                    control.subtract.eq((funct3 == 2) | (funct3 == 3)),
-                    control.unsigned.eq(funct3[0]),
-                    control.arithmetic.eq(insn[30] & shift),
+                    control.word.eq(insn[3]), control.alu.word.eq(insn[3]),
+                    control.alu.subtract.eq((funct3 == 2) | (funct3 == 3)),
+                    control.alu.unsigned.eq(funct3[0]),
+                    control.alu.arithmetic.eq(insn[30] & shift),
                     self.reads_rs1.eq(1),
                     writes.eq(1),
                 ]
             with m.Case(_major("add"), _major("addw")):
                 m.d.comb += [
-                    control.word.eq(insn[3]),
-                    control.subtract.eq(insn[30] | (funct3 == 2) | (funct3 == 3)),
-                    control.unsigned.eq(funct3[0]),
-                    control.arithmetic.eq(insn[30]),
+                    control.word.eq(insn[3]), control.alu.word.eq(insn[3]),
+                    control.alu.subtract.eq(insn[30] | (funct3 == 2) | (funct3 == 3)),
+                    control.alu.unsigned.eq(funct3[0]),
+                    control.alu.arithmetic.eq(insn[30]),
                     control.multiply.eq(insn[25] & ~funct3[2]),
                     control.divide.eq(insn[25] & funct3[2]),
                     control.result.eq(Mux(insn[25], Result.DIVIDER, Result.ALU)),
@@ -196,6 +217,10 @@ class Decoder(wiring.Component):
                     m.d.comb += control.funct3[:2].eq(0)
             if self._xfides:
                 self._custom(m, writes)
+        with m.If(control.jump & ((rd_field == 1) | (rd_field == 5))):
+            m.d.comb += control.call.eq(1)
+        with m.If(control.jump & ~insn[3] & ((rs1_field == 1) | (rs1_field == 5)) & (rd_field != rs1_field)):
+            m.d.comb += control.ret.eq(1)
         return m
 
     def _custom(self, m, writes):
@@ -204,7 +229,7 @@ class Decoder(wiring.Component):
         kind, reserved = insn[30:32], insn[28:30]
         with m.Case(_major("checkcap")):
             with m.If(~funct3[0]):  # checkcap
-                with m.If((kind == 3) | (reserved != 0)):
+                with m.If((kind == 3) | (reserved != 0) | self.misaligned):
                     m.d.comb += self.legal.eq(0)
                 if self._xfides.compartments:
                     m.d.comb += [
@@ -232,7 +257,7 @@ class Decoder(wiring.Component):
         with m.Case(_major("ptradd")):
             m.d.comb += [
                 self.reads_rs1.eq(1),
-                control.funct3.eq(0),  # the ALU adds
+                control.funct3.eq(0), control.alu.funct3.eq(0),
                 control.keep_upper.eq(1),
             ]
             with m.Switch(funct3[:3]):

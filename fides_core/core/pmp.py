@@ -105,3 +105,16 @@ class PMPChecker(wiring.Component):
             verdict = Mux(any_byte, fault, verdict)
         m.d.comb += self.fault.eq(verdict)
         return m
+
+
+class PMPPairChecker(wiring.Component):
+    def __init__(self, entries):
+        self._n = entries
+        super().__init__({"entries": In(data.ArrayLayout(PMPEntry, entries)), "address": In(32), "user": In(1), "fault": Out(2)})
+
+    def elaborate(self, platform):
+        m = Module()
+        for i in range(2):
+            m.submodules[f"c{i}"] = c = PMPChecker(self._n)
+            m.d.comb += [c.entries.eq(self.entries), c.address.eq(self.address | 4 * i), c.user.eq(self.user), c.execute.eq(1), self.fault[i].eq(c.fault)]
+        return m

@@ -17,7 +17,7 @@ class MainMemory(wiring.Component):
 
     i_request: In(1)
     i_address: In(32)
-    i_data: Out(32)
+    i_data: Out(64)
     d_request: In(1)
     d_address: In(32)
     d_lanes: In(8)  # bytes to write; none: a read
@@ -35,14 +35,11 @@ class MainMemory(wiring.Component):
             shape=64, depth=self._depth, init=[], attrs={"ram_style": "block", "rw_addr_collision": "yes"}
         )
         instruction, data, write = words.read_port(), words.read_port(), words.write_port(granularity=8)
-        upper = Signal()
         writing = self.d_lanes != 0
-        with m.If(self.i_request):
-            m.d.sync += upper.eq(self.i_address[2])
         m.d.comb += [
             instruction.addr.eq(self.i_address[3:]),
             instruction.en.eq(self.i_request),
-            self.i_data.eq(instruction.data.word_select(upper, 32)),
+            self.i_data.eq(instruction.data),
             data.addr.eq(self.d_address[3:]),
             data.en.eq(self.d_request & ~writing),
             self.d_data.eq(data.data),
@@ -74,7 +71,7 @@ class BootROM(wiring.Component):
 
     i_request: In(1)
     i_address: In(32)
-    i_data: Out(32)
+    i_data: Out(64)
     d_request: In(1)
     d_address: In(32)
     d_data: Out(64)
@@ -85,12 +82,12 @@ class BootROM(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        i_word = Signal(32)
+        i_word = Signal(64)
         d_word = Signal(64)
-        with m.Switch(self.i_address[2:12]):
-            for i, word in enumerate(self._words):
-                with m.Case(i):
-                    m.d.comb += i_word.eq(word)
+        with m.Switch(self.i_address[3:12]):
+            for i in range(0, len(self._words), 2):
+                with m.Case(i // 2):
+                    m.d.comb += i_word.eq(self._words[i] | self._words[i + 1] << 32)
         with m.Switch(self.d_address[3:12]):
             for i in range(0, len(self._words), 2):
                 with m.Case(i // 2):

@@ -131,6 +131,7 @@ class FidesSoC(wiring.Component):
             core.software_interrupt.eq(clint.software_interrupt),
             core.timer_interrupt.eq(clint.timer_interrupt),
             core.external_interrupt.eq(self.external_interrupt),
+            core.fence_i_done.eq(1),
         ]
         if config.core.rvfi:
             m.d.comb += [getattr(self, f"rvfi_{name}").eq(getattr(core.rvfi, name)) for name in RVFI_FIELDS]
