@@ -146,11 +146,13 @@ class TestRegisters:
     @pytest.mark.parametrize("csr, written, read", [
         (CSR.MSTATUS, M, 2 << 32 | 1 << 21 | 1 << 17 | 3 << 11 | 1 << 7 | 1 << 3), (CSR.MSTATUS, 0, 2 << 32),
         (CSR.MSTATUS, 1 << 11, 2 << 32), (CSR.MSTATUS, 2 << 11, 2 << 32), (CSR.MIE, M, 0x888),
-        (CSR.MTVEC, M, 0xFFFF_FFFD), (CSR.MCOUNTEREN, M, 0x1FFF), (CSR.MSCRATCH, M, M), (CSR.MEPC, M, M - 1),
-        (CSR.MCAUSE, M, 1 << 63 | 0x3F), (CSR.MTVAL, M, M), (CSR.MCOUNTINHIBIT, M, 0x1FFD), (CSR.MENVCFG, M, 0),
-        (CSR.MHPMCOUNTER3, M, 0), (CSR.MHPMCOUNTER3 + 28, M, 0), (CSR.MHPMEVENT3 + 28, M, 0),
+        (CSR.MTVEC, M, 0xFFFF_FFFD), (CSR.MCOUNTEREN, M, 0x1FFF), (CSR.MSCRATCH, M, M),
+        (CSR.MEPC, M, M - 1), (CSR.MCAUSE, M, 1 << 63 | 0x3F), (CSR.MTVAL, M, M),
+        (CSR.MCOUNTINHIBIT, M, 0x1FFD), (CSR.MENVCFG, M, 0), (CSR.MHPMCOUNTER3, M, 0),
+        (CSR.MHPMCOUNTER3 + 28, M, 0), (CSR.MHPMEVENT3 + 28, M, 0),
         (CSR.MHPMEVENT3, M, 1), (CSR.MHPMEVENT3 + 9, 0, 10), (CSR.MHPMEVENT3 + 10, M, 0),
-        (CSR.MISA, 0, 2 << 62 | 1 << 23 | 1 << 20 | 1 << 12 | 1 << 8 | 1 << 2 | 1), (CSR.PMPADDR0, M, (1 << 30) - 1),
+        (CSR.MISA, 0, 2 << 62 | 1 << 23 | 1 << 20 | 1 << 12 | 1 << 8 | 1 << 2 | 1),
+        (CSR.PMPADDR0, M, (1 << 30) - 1),
         (CSR.PMPADDR0 + 15, M, 0), (CSR.PMPCFG2, M, 0),
     ])  # fmt: skip
     def test_fields(self, bench, csr, written, read):
