@@ -281,7 +281,7 @@ class Hart:
         operation = row and self._operation(row, pc, word, following)
         if operation is None:
             return self._illegal(bits), None
-        return operation, pad_fields(word) if row.format is Format.PAD else None
+        return operation, pad_fields(word)
 
     @staticmethod
     def _illegal(word: int) -> Operation:

@@ -102,7 +102,8 @@ EXAMPLES = [
     ("rol", 0x8000_0000_0000_0001, 1, 3), ("ror", 1, 65, 1 << 63), ("rorw", 1, 1, 0xFFFF_FFFF_8000_0000),
     ("rolw", 0x1_8000_0000, 33, 1), ("max", M, 1, 1), ("maxu", M, 1, M), ("min", M, 1, M), ("minu", M, 1, 1),
     ("bext", 4, 66, 1), ("bset", 0, 127, 1 << 63), ("sh3add", 3, 5, 29), ("add.uw", M, 1, 1 << 32),
-    ("czero.eqz", 7, 0, 0), ("czero.eqz", 7, 1 << 40, 7), ("czero.nez", 7, 0, 7), ("czero.nez", 7, 1 << 40, 0),
+    ("czero.eqz", 7, 0, 0), ("czero.eqz", 7, 1 << 40, 7), ("czero.nez", 7, 0, 7),
+    ("czero.nez", 7, 1 << 40, 0),
 ]  # fmt: skip
 
 

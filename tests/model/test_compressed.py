@@ -1,6 +1,8 @@
 """Compressed instructions on the hart: length, links, traps, and fetches of halves (unprivileged ISA, chapter
 16; privileged ISA, sections 3.1.15, 3.1.16 and 3.7). What they stand for is tested with the table."""
 
+import itertools
+
 import pytest
 
 from fides_core.isa.causes import ExceptionCause as Cause
@@ -189,13 +191,13 @@ class TestFetchOfHalves:
 def test_stores_reach_instructions_that_they_overlap(bench, name, size, block):
     """Word instructions at every halfword around a store, decoded before it, also across 64-byte borders."""
     target = START + block
-    for start in range(target - 8, target + 16, 2):
+    for start, stored in itertools.product(range(target - 8, target + 16, 2), (0, 2)):
         for at in range(target - 8, target + 20, 4):
             bench.platform.store(at, 4, encode("addi"))
         bench.hart.flush()
         bench.platform.store(start, 4, encode("addi", rd=7, imm=1))
         # The store replaces the bytes of the instruction by those of another.
-        at = max(target, start - start % size)
+        at = (start + stored) // size * size  # to its first half, or its second
         old = bench.platform.load(at, size)
         other = encode("addi", rd=6, imm=2).to_bytes(4, "little")
         image = bytearray(old.to_bytes(size, "little"))
