@@ -77,7 +77,8 @@ def test_words_are_those_of_the_assembler(tmp_path):
             expected.append((row.name, word(row.name, rd, rs1, rs2, immediate)))
     source, program, binary = (tmp_path / f"words.{suffix}" for suffix in ("S", "o", "bin"))
     source.write_text(text)
-    gcc = [tools.find("riscv64-unknown-elf-gcc"), "-march=rv64ima_zicsr_zifencei_zba_zbb_zbs", "-mabi=lp64", "-nostdlib"]
+    march = "-march=rv64ima_zicsr_zifencei_zba_zbb_zbs"
+    gcc = [tools.find("riscv64-unknown-elf-gcc"), march, "-mabi=lp64", "-nostdlib"]
     subprocess.run([*gcc, "-Wl,-Ttext=0x80000000", "-Wl,-e,0x80000000", "-o", program, source], check=True)
     objcopy = tools.find("riscv64-unknown-elf-objcopy")
     subprocess.run([objcopy, "-O", "binary", "-j", ".text", program, binary], check=True)
