@@ -8,11 +8,12 @@ answer in memory (one cycle lost by an instruction that needs the datum at once)
 memory is empty is final. A debug module would halt where interrupts are taken, in decode.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..config import CoreConfig
+from ..isa.csrs import Event
 from ..security.extension import SecurityExtension
 from ..security.registers import extension_number
 from .bus import DataBus, InstructionBus
@@ -162,6 +163,7 @@ class Core(wiring.Component):
         ]
 
         m.d.comb += [
+            csr.m_csr.eq(memory.valid & memory.current.csr),
             csr.m_access.eq(memory.csr_access),
             csr.m_number.eq(memory.current.csr_number),
             csr.m_operand.eq(memory.current.result),
@@ -178,11 +180,24 @@ class Core(wiring.Component):
             csr.timer_interrupt.eq(self.timer_interrupt),
             csr.external_interrupt.eq(self.external_interrupt),
         ]
-        # For simulators: where the program is.
+        # For simulators: where the program is, and whether it gets on.
         m_pc = Signal(32)
-        m.d.comb += m_pc.eq(memory.current.pc)
+        m_retire = Signal()
+        m.d.comb += [m_pc.eq(memory.current.pc), m_retire.eq(memory.commit)]
+        events = {
+            Event.BRANCH_MISPREDICTION: execute.mispredicted,
+            Event.ICACHE_MISS: self.icache_miss,
+            Event.DCACHE_MISS: self.dcache_miss,
+            Event.STALL_FETCH: execute.ready & ~fetch.d_valid,
+            Event.STALL_LOAD: execute.ready & decode.waiting,
+            Event.STALL_EXECUTE: memory.ready & ~execute.ready,
+            Event.STALL_MEMORY: ~memory.ready,
+        }
         if config.xfides:
-            self._security(m, execute, memory, csr)
+            events |= self._security(m, execute, memory, csr)
+        if config.hpm_counters:
+            # Counter i of those from mhpmcounter3 on counts event i + 1.
+            m.d.comb += csr.events.eq(Cat(events.get(i + 1, Const(0)) for i in range(config.hpm_counters)))
 
         if config.rvfi:
             report_retirement(
@@ -245,3 +260,8 @@ class Core(wiring.Component):
             extension.registers.wdata.eq(csr.m_wdata),
             csr.extension_rdata.eq(extension.rdata),
         ]
+        return {
+            Event.CROSSING: extension.crossing,
+            Event.SHADOW_STACK_SPILL: extension.spill,
+            Event.VAL_MISS: extension.m_checking & self.dcache_miss,
+        }

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import CoreConfig
 from ..isa.causes import ExceptionCause
 from .control import EFFECTS, ExecuteRequest, Result, SecurityOp
-from .csr import CSRLegality, counter_enable_bits
+from .csr import CSRLegality, counter_numbers
 from .decoder import Decoder
 from .expander import Expander
 
@@ -62,7 +62,7 @@ class DecodeStage(wiring.Component):
                 "w_forward": In(Forward),
                 "hold": In(1),
                 "machine": In(1),
-                "counters": In(counter_enable_bits(config)),
+                "counters": In(counter_numbers(config)),
                 "timeout_wait": In(1),
                 "interrupt": In(1),
                 "interrupt_cause": In(5),

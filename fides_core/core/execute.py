@@ -61,7 +61,7 @@ class ExecuteStage(wiring.Component):
 
     ``next_pc``: address of the instruction that decode holds, or waits for. ``redirect`` and
     ``redirect_target`` (64 bits): another one has to follow, or fence.i starts fetch anew. ``resolution``:
-    the same for the predictor.
+    the same for the predictor; ``mispredicted`` for the counters.
 
     ``load``, ``compute``: steps of an atomic instruction, see ``atomics.py``; ``d_request`` then holds the
     operand that is replaced. ``reserve`` with ``reserve_address`` (bits [31:2]): an LR completes in
@@ -90,6 +90,7 @@ class ExecuteStage(wiring.Component):
             "redirect": Out(1),
             "redirect_target": Out(64),
             "resolution": Out(Resolution(config.predictor)),
+            "mispredicted": Out(1),
             "load": Out(1),
             "compute": Out(1),
             "response": In(1),
@@ -287,6 +288,7 @@ class ExecuteStage(wiring.Component):
             self.ready.eq(~valid | advance),
             wanted.eq((plain_access & ~exception & advance) | atomics.request),
             bus.req.eq((wanted | (table_request & ~refused & valid & self.m_ready)) & ~self.kill),
+            self.mispredicted.eq(advance & wrong),
             self.redirect.eq(advance & (wrong | control.fence_i)),
         ]
         with m.If(self.ready | self.kill | self.flush):
