@@ -7,7 +7,7 @@ exact value, the word and what has gathered. The scan stores its sum by way of t
 which so needs no second multiplexer.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import enum, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -34,8 +34,8 @@ class CounterMemory(wiring.Component):
     ``access``: a CSR instruction addresses ``slot``. To leave room for the scan it must not be high in two
     consecutive cycles. ``rdata`` (64 bits) is then the slot's exact value, with all increments of earlier
     cycles, or'ed with ``other``, the value of a register that is elsewhere (the slot must hold 0 then, and
-    ``other`` 0 for a slot in use). ``wdata`` is what ``operation`` makes of ``rdata`` and ``operand``, but the
-    bits of ``fixed`` stay as they are in the slot. In a cycle with ``write``, which only goes with
+    ``other`` be 0 for a slot in use). ``wdata`` is what ``operation`` makes of ``rdata`` and ``operand``, but
+    the bits of ``fixed`` stay as they are in the slot. In a cycle with ``write``, which only goes with
     ``access``, the slot becomes ``wdata``, and an increment of that cycle is lost. Without ``access`` the
     outputs mean nothing and ``operation`` must be NONE.
     """
@@ -106,5 +106,5 @@ class CounterMemory(wiring.Component):
                 m.d.comb += result.eq(self.rdata | self.operand)
             with m.Case(CSRAccess.CLEAR):
                 m.d.comb += result.eq(self.rdata & ~self.operand)
-        m.d.comb += self.wdata.eq(Cat(Mux(f, v, r) for f, v, r in zip(self.fixed, value, result, strict=True)))
+        m.d.comb += self.wdata.eq((value & self.fixed) | (result & ~self.fixed))
         return m

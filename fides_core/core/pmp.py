@@ -1,7 +1,7 @@
 """Physical memory protection (privileged ISA 1.12, section 3.7): TOR, NA4 and NAPOT, locked entries, 4-byte
 grain."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -66,7 +66,7 @@ class _Bound:
 def _bounds(m, entries, address, count: int):
     """For each entry: the entry, its own comparisons, and whether even and odd word are below the entry
     before it, which is where a TOR region begins."""
-    even_before = odd_before = 0
+    even_before = odd_before = Const(0, 1)
     for index in range(count):
         bound = _Bound(m, address[3:], entries[index], index)
         yield index, entries[index], bound, even_before, odd_before
@@ -132,8 +132,8 @@ class PMPChecker(wiring.Component):
 
 
 class PMPPairChecker(wiring.Component):
-    """Judges instruction fetch: ``fault[0]``, that of the word at ``address`` (a multiple of 8), ``fault[1]``,
-    that of the next word; combinational. ``user``: fetched in U-mode."""
+    """Judges instruction fetch, combinational: ``fault[0]`` is the verdict on the word at ``address`` (a
+    multiple of 8), ``fault[1]`` that on the next word. ``user``: fetched in U-mode."""
 
     def __init__(self, entries: int):
         super().__init__(
