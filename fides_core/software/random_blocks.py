@@ -14,11 +14,11 @@ from fides_core.isa.instructions import INSTRUCTIONS, Format
 from fides_core.soc.memory_map import CLINT, EXIT, MAIN_MEMORY_BASE, UART
 
 from .random_layout import (
-    ALTERNATE_LINK, ARENA_END, BASE, CLIFF_BYTES, COUNTER, DATA, INNER_COUNTER, LINK, POINTER, RESUME, SECOND,
-    STACK, STACK_POINTER, TABLE, TABLE_ENTRIES, TARGETS, TEMPORARY, KEPT, VECTORS, VICTIMS, WINDOW,
+    ALTERNATE_LINK, ARENA_END, BASE, CLIFF_BYTES, COUNTER, DATA, INNER_COUNTER, KEPT, LINK, POINTER, RESUME,
+    SECOND, STACK, STACK_POINTER, TABLE, TABLE_ENTRIES, TARGETS, TEMPORARY, VECTORS, VICTIMS, WINDOW,
     WINDOW_BYTES,
 )  # fmt: skip
-from .random_words import MASK, WordSource, compressed, load_constant, low_part, size_of, word
+from .random_words import MASK, WordSource, compressed, low_part, size_of, word
 
 __all__ = ["Address", "Blocks", "Jump", "item_bytes"]
 
@@ -198,14 +198,14 @@ class Blocks:
         return items
 
     def constant(self, here: int) -> list:
-        return load_constant(self.draw.choice(TARGETS), self.words.value())
+        return self.words.load(self.draw.choice(TARGETS), self.words.value())
 
     def divide(self, here: int) -> list:
         a, b = self.draw.sample(TARGETS, 2)
         value = self.words.value
         pairs = ((1 << 63, MASK), (1 << 31, 0xFFFFFFFF), (MASK ^ 0x7FFFFFFF, MASK), (value(), 0))
         pair = self.draw.choice(pairs) if self.chance(0.5) else (value(), value())
-        items = load_constant(a, pair[0]) + load_constant(b, pair[1])
+        items = self.words.load(a, pair[0]) + self.words.load(b, pair[1])
         for _ in range(1 + self.below(4)):
             items.append(self.words.multiply_divide(a, b) if self.chance(0.8) else self.words.any())
         return items
@@ -277,7 +277,7 @@ class Blocks:
         pick = self.draw.random()
         if pick < 0.3:
             address = self.draw.choice(_NOWHERE) + self.draw.choice((0, 0, 0, 1, 2, 4))
-            items = load_constant(TEMPORARY, address)
+            items = self.words.load(TEMPORARY, address)
             if self.chance(0.2):
                 return [*items, self.atomic_word(self.draw.choice(_AMOS), TEMPORARY)]
             return items + self.access(TEMPORARY, 0)
@@ -285,7 +285,7 @@ class Blocks:
             # At the window's edges, and at those of the main memory.
             last = self.memory_end
             address = self.draw.choice((WINDOW, WINDOW + WINDOW_BYTES, MAIN_MEMORY_BASE, last, last))
-            items = load_constant(TEMPORARY, address)
+            items = self.words.load(TEMPORARY, address)
             offset = self.below(32) - 16
             if address == last and self.chance(0.3):
                 return [*items, word(self.draw.choice(_STORES), rs1=TEMPORARY, rs2=self.register())]
@@ -296,7 +296,7 @@ class Blocks:
         register, names = self.draw.choice(
             ((0, ("lw", "lwu", "ld")), (0x4000, ("lw", "ld")), (0xBFF8, ("ld",)), (0xBFF8, ("ld",)))
         )
-        items = load_constant(TEMPORARY, CLINT.base + register)
+        items = self.words.load(TEMPORARY, CLINT.base + register)
         for _ in range(1 + self.below(3)):
             items.append(word(self.draw.choice(names), self.words.target(), TEMPORARY))
             if self.chance(0.5):
@@ -449,7 +449,7 @@ class Blocks:
 
     def cliff(self, here: int) -> list:
         """To the last instructions of the main memory."""
-        items = load_constant(TEMPORARY, self.memory_end)
+        items = self.words.load(TEMPORARY, self.memory_end)
         near = word("jalr", 0, TEMPORARY, immediate=self.draw.choice(self.cliff_entries) - CLIFF_BYTES)
         return self.resume_behind([*items, near])
 
@@ -484,12 +484,12 @@ class Blocks:
         address = self.draw.choice(_NOT_EXECUTABLE)
         if self.chance(0.3):
             address = self.memory_end
-        items = load_constant(TEMPORARY, address)
+        items = self.words.load(TEMPORARY, address)
         return [*items, word("jalr", RESUME, TEMPORARY, immediate=self.below(4))]
 
     def wild_return(self, here: int) -> list:
         """mret to where nothing can be fetched."""
-        items = load_constant(TEMPORARY, self.draw.choice(_NOT_EXECUTABLE))
+        items = self.words.load(TEMPORARY, self.draw.choice(_NOT_EXECUTABLE))
         items += [word("csrrw", 0, TEMPORARY, immediate=CSR.MEPC), word("mret")]
         return self.resume_behind(items)
 
@@ -564,7 +564,7 @@ class Blocks:
         # Immediates are for mstatus.MIE and for registers whose every value is harmless.
         if self.chance(0.3) and number in (CSR.MSCRATCH, CSR.MSTATUS, CSR.MTVAL):
             return [word(name + "i", self.words.target(), operand & 31, immediate=number)]
-        items = load_constant(TEMPORARY, operand)
+        items = self.words.load(TEMPORARY, operand)
         return [*items, word(name, self.words.target(), TEMPORARY, immediate=number)]
 
     def pmp(self, here: int) -> list:
@@ -572,11 +572,11 @@ class Blocks:
         entries = self.core.pmp_entries
         if self.chance(0.55):
             number = CSR.PMPADDR0 + self.below(entries - 1)
-            items = load_constant(TEMPORARY, self.pmp_address())
+            items = self.words.load(TEMPORARY, self.pmp_address())
         else:
             first = 8 * self.below((entries + 7) // 8)
             number = CSR.PMPCFG0 + first // 4
-            items = load_constant(TEMPORARY, self.pmp_configuration(first))
+            items = self.words.load(TEMPORARY, self.pmp_configuration(first))
         return [*items, word("csrrw", self.words.target(), TEMPORARY, immediate=number)]
 
     def pmp_address(self) -> int:
@@ -611,7 +611,7 @@ class Blocks:
 
     def to_user(self, here: int) -> list:
         """On to the next block in U-mode; the handler brings the program back to M-mode now and then."""
-        user = [*load_constant(TEMPORARY, _MPP), word("csrrc", 0, TEMPORARY, immediate=CSR.MSTATUS)]
+        user = [*self.words.load(TEMPORARY, _MPP), word("csrrc", 0, TEMPORARY, immediate=CSR.MSTATUS)]
         return [
             *(user if self.chance(0.7) else ()),  # else in whatever mode mstatus.MPP says
             word("auipc", TEMPORARY),
@@ -655,14 +655,14 @@ class Blocks:
             # A compressed instruction: c.li or c.addi with another immediate.
             rd = self.draw.choice(TARGETS)
             target = compressed(self.draw.choice(("li", "addi", "andi" if rd in _SHORT else "li")), rd=rd, imm=1)
-            items = [*load_constant(SECOND, target & ~(31 << 2)),
+            items = [*self.words.load(SECOND, target & ~(31 << 2)),
                      word("andi", TEMPORARY, COUNTER, immediate=15),
                      compressed("slli", rd=TEMPORARY, imm=2)]  # fmt: skip
             stores = ["sh"]
         else:
             name = self.draw.choice(("addi", "xori", "ori", "andi", "slti", "addiw"))
             target = word(name, self.words.target(), self.register(), immediate=self.draw.getrandbits(12))
-            items = [*load_constant(SECOND, target), word("slli", TEMPORARY, COUNTER, immediate=20)]
+            items = [*self.words.load(SECOND, target), word("slli", TEMPORARY, COUNTER, immediate=20)]
             # sw is refused where the instruction lies across two words: it stays as it is then.
             stores = ["sw"] if self.chance(0.4) else ["sh", "sh"]
         items.append(compressed("add", rd=SECOND, rs2=TEMPORARY))

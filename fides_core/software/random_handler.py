@@ -9,10 +9,12 @@ the core can make it run for ever.
 from fides_core.isa.csrs import CSR
 from fides_core.soc.memory_map import CLINT, EXIT, MAIN_MEMORY_BASE
 
-from .random_layout import CODE, HANDLER, HANDLER_SECOND, KEPT, POINTER, RESUME, TABLE, VECTORS, VICTIMS
+from .random_layout import (
+    CODE, HANDLER, HANDLER_SECOND, KEPT, POINTER, RESUME, SECOND, TABLE, TEMPORARY, VECTORS, VICTIMS,
+)  # fmt: skip
 from .random_words import compressed, load_constant, size_of, to_bytes, word
 
-__all__ = ["EXIT_CODE", "OUT_OF_TRAPS", "handler_segments"]
+__all__ = ["EXIT_CODE", "OUT_OF_TRAPS", "exit_program", "handler_segments"]
 
 #: What programs store to the exit device: at their end, and after too many exceptions.
 EXIT_CODE, OUT_OF_TRAPS = 0, 1
@@ -108,8 +110,9 @@ def _handler() -> list[int]:
 
 def exit_program(exit_code: int) -> list[int]:
     """Instructions that end the simulation."""
-    a, b = HANDLER, HANDLER_SECOND
-    return [*load_constant(a, EXIT.base), *load_constant(b, exit_code), word("sw", rs1=a, rs2=b), word("jal")]
+    a, b = TEMPORARY, SECOND  # an interrupt may come between
+    items = [*load_constant(a, EXIT.base), *load_constant(b, exit_code), word("sw", rs1=a, rs2=b)]
+    return [*items, word("jal", immediate=-sum(size_of(item) for item in items))]
 
 
 def handler_segments(most_exceptions: int, table: list[int]) -> list[tuple[int, bytes]]:

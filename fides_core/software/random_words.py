@@ -92,6 +92,25 @@ def load_constant(rd: int, value: int) -> list[int]:
     return words + ([word("addi", rd, rd, immediate=low)] if low else [])
 
 
+def _shortened(code: int, rd: int) -> int:
+    """The compressed instruction for one of ``load_constant``, or ``code`` itself where there is none."""
+    opcode, same = code & 0x7F, code >> 15 & 31 == rd
+    low = low_part(code >> 20)
+    if rd == 0:
+        return code
+    if opcode == 0x13 and code >> 12 & 7 == 1:
+        return compressed("slli", rd=rd, imm=low)
+    if opcode == 0x13 and -32 <= low < 32 and low:
+        return compressed("addi" if same else "li", rd=rd, imm=low)
+    if opcode == 0x1B and -32 <= low < 32:
+        return compressed("addiw", rd=rd, imm=low)
+    if opcode == 0x37 and rd != 2:
+        upper = (code >> 12) - (code >> 31 << 20)
+        if -32 <= upper < 32 and upper:
+            return compressed("lui", rd=rd, imm=upper)
+    return code
+
+
 _COMPUTING = (Format.R, Format.I, Format.SHAMT6, Format.SHAMT5, Format.U, Format.UNARY)
 # Compressed instructions that compute, so that they cannot trap or go elsewhere.
 _COMPRESSED_COMPUTING = frozenset(
@@ -182,7 +201,13 @@ class WordSource:
 
     def any(self) -> int:
         """An instruction that computes."""
-        return self.narrow() if self.draw.random() < 0.4 else self.wide()
+        return self.narrow() if self.draw.random() < 0.5 else self.wide()
+
+    def load(self, rd: int, value: int) -> list[int]:
+        """``load_constant``, with compressed instructions where there are and chance has it."""
+        if self.draw.random() < 0.2:
+            return load_constant(rd, value)
+        return [_shortened(code, rd) for code in load_constant(rd, value)]
 
     def some(self, most: int) -> list[int]:
         """Up to ``most`` instructions that compute, perhaps none."""
