@@ -116,6 +116,8 @@ class Reference:
         self._write.argtypes = [pointer, u64, ctypes.c_char_p, u64]
         self._run.restype, self._run.argtypes = None, [pointer, u64, u64, u64, ctypes.POINTER(_Result)]
         self._counters = ExecutionCounters(config)
+        #: The 32-bit instructions that are counted.
+        self.rows = self._counters.rows
         self._setup = _Setup(
             reference_isa(config).encode(),
             config.soc.memory_bytes,
