@@ -32,7 +32,8 @@ class Atomics(wiring.Component):
     ``take``: the instruction leaves execute.
 
     ``request``, ``we``: wants the bus. ``load``: the first operand is replaced by the value read;
-    ``compute``: the second by the ALU's result (both at the end of the cycle). ``done``: it may leave."""
+    ``compute``: the second by the ALU's result (both at the end of the cycle). ``loaded``: the first has been
+    replaced. ``done``: it may leave."""
 
     active: In(1)
     refused: In(1)
@@ -45,6 +46,7 @@ class Atomics(wiring.Component):
     we: Out(1)
     load: Out(1)
     compute: Out(1)
+    loaded: Out(1)
     done: Out(1)
 
     def elaborate(self, platform):
@@ -58,6 +60,7 @@ class Atomics(wiring.Component):
             self.compute.eq(step == AtomicStep.COMPUTE),
             self.done.eq((step == AtomicStep.DONE) | (step == AtomicStep.FAULT)),
         ]
+        m.d.sync += self.loaded.eq((self.loaded | self.load) & ~self.take)
         with m.If(self.take):
             m.d.sync += step.eq(AtomicStep.READ)
         with m.Elif((reading | writing) & self.response & self.error):

@@ -142,16 +142,15 @@ class ExecuteStage(wiring.Component):
         table_op = security.table_op if xfides else Const(0)
         held_address = Signal(32, reset_less=True)
         m.d.comb += self.held_address.eq(held_address)
-        first_step = atomics.step == AtomicStep.READ
         start = Mux(control.base_pc, Cat(x.pc, Const(0, 32)), x.rs1)
-        start = Mux(first_step, start, held_address)
+        start = Mux(atomics.loaded, held_address, start)
         step = immediate
         if xfides:
             start = Mux(table_op, Cat(Const(0, 3), security.table, Const(0, 32)), start)
             step = Mux(table_op, Cat(Const(0, 3), security.index, Const(0, 45)), step)
         address = Signal(64)
         m.d.comb += address.eq(start + step)
-        with m.If(first_step):
+        with m.If(~atomics.loaded):
             m.d.sync += held_address.eq(address)
 
         # Jumps and branches.
@@ -288,8 +287,9 @@ class ExecuteStage(wiring.Component):
             self.ready.eq(~valid | advance),
             wanted.eq((plain_access & ~exception & advance) | atomics.request),
             bus.req.eq((wanted | (table_request & ~refused & valid & self.m_ready)) & ~self.kill),
-            self.mispredicted.eq(advance & wrong),
-            self.redirect.eq(advance & (wrong | control.fence_i)),
+            # What traps has no successor, and fetch must not forget the upper half of its address.
+            self.mispredicted.eq(advance & wrong & ~x.exception & ~x.interrupt),
+            self.redirect.eq(self.mispredicted | (advance & control.fence_i)),
         ]
         with m.If(self.ready | self.kill | self.flush):
             m.d.sync += valid.eq(self.d_valid & ~self.redirect & ~self.kill & ~self.flush)
@@ -312,7 +312,7 @@ class ExecuteStage(wiring.Component):
             resolution.jump.eq(control.jump),
             resolution.call.eq(control.call),
             resolution.ret.eq(control.ret),
-            resolution.wrong.eq(wrong),
+            resolution.wrong.eq(wrong & ~x.exception & ~x.interrupt),
         ]
         if self._config.predictor:
             snapshot = Signal(snapshot_layout(self._config.predictor), reset_less=True)
