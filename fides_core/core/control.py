@@ -2,6 +2,8 @@
 
 from amaranth.lib import data, enum
 
+from .alu import AluControl
+
 __all__ = ["Result", "SecurityOp", "Control", "EFFECTS", "ExecuteRequest", "MemoryRequest"]
 
 
@@ -30,37 +32,27 @@ class SecurityOp(enum.IntEnum, shape=4):
     REVOKE = 11
 
 
-class AluControl(data.Struct):
-    funct3: 3
-    subtract: 1
-    arithmetic: 1
-    word: 1
-    unsigned: 1
-    swap: 1
-    minmax: 1
-
-
 class Control(data.Struct):
     """Decoded control signals of one instruction; all zero is a no-op."""
 
     result: Result
     funct3: 3
-    word: 1
+    alu: AluControl
+    word: 1  # multiplications and divisions of 32 bits
     b_immediate: 1  # the ALU's second operand is the immediate
     base_pc: 1  # the address adder starts at pc instead of rs1
     keep_upper: 1  # bits [63:32] of the result are those of rs1
     branch: 1
     jump: 1
+    call: 1  # a jump that links, and one that returns (unprivileged ISA, section 2.5.1)
+    ret: 1
     load: 1
     store: 1
+    reserve: 1  # with load: LR
+    conditional: 1  # with store: SC
+    atomic: 1  # AMO: memory's value and rs2 are the ALU's operands, what it makes of them is stored
     multiply: 1
     divide: 1
-    atomic: 1
-    reserve: 1
-    conditional: 1
-    call: 1
-    ret: 1
-    alu: AluControl
     csr: 1
     fence_i: 1
     mret: 1
@@ -72,7 +64,8 @@ class Control(data.Struct):
 
 #: The signals that must be low for an instruction that only carries an exception.
 EFFECTS = (
-    "branch", "jump", "load", "store", "multiply", "divide", "csr", "atomic", "reserve", "conditional", "call", "ret", "fence_i", "mret", "wfi", "write",
+    "branch", "jump", "call", "ret", "load", "store", "reserve", "conditional", "atomic", "multiply", "divide",
+    "csr", "fence_i", "mret", "wfi", "write",
 )  # fmt: skip
 
 
