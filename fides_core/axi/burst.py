@@ -1,6 +1,6 @@
 """The addresses and byte lanes of the beats of a burst (IHI 0022H, A3.4)."""
 
-from amaranth.hdl import Mux, Value
+from amaranth.hdl import Const, Mux, Value
 
 from .signatures import Burst
 
@@ -14,7 +14,7 @@ def next_address(address: Value, length: Value, size: Value, burst: Value) -> Va
     beat = (1 << size)[:4]
     following = ((address & ~(beat - 1)) + beat)[: len(address)]
     # A wrapping burst stays in its block, of (length + 1) << size bytes.
-    inside = ((beat - 1)[:3] | (length[:4] << size[:2]))[:7]
+    inside = (beat - 1)[:3] | (length[:4] << size[:2])[:7] | Const(0, len(address))
     wrapped = (address & ~inside) | (following & inside)
     return Mux(burst == Burst.INCR, following, Mux(burst == Burst.WRAP, wrapped, address))
 

@@ -126,7 +126,7 @@ class Axi4Checker(wiring.Component):
             wraps = burst == Burst.WRAP
             powers = Cat(length == beats - 1 for beats in (2, 4, 8, 16)).any()
             unaligned = (address[:7] & ((1 << size) - 1)[:7]).any()
-            last = (address[:12] & ~((1 << size) - 1)[:12]) + (length << size)
+            last = (address[:12] & ~((1 << size) - 1)) + (length << size)
             checks = {
                 Rule.BURST: (burst == 3) | (wraps & unaligned),
                 Rule.LENGTH: (wraps & ~powers) | ((burst == Burst.FIXED) & (length > 15)),
@@ -277,7 +277,7 @@ class Axi4Checker(wiring.Component):
             broken[Rule.OUTSTANDING].eq(self._too_many_reads | (total > depth)),
             broken[Rule.WRITE_TIMEOUT].eq(
                 self._stuck(m, "aw", port.awvalid, port.awready)
-                | self._stuck(m, "w", count != 0, port.wvalid & port.wready)
+                | self._stuck(m, "w", count != 0, (port.wvalid & port.wready) | accepted)
                 | self._stuck(m, "b", waiting, answered)
                 | self._stuck(m, "b_taken", port.bvalid, port.bready)
             ),
