@@ -234,7 +234,7 @@ class CSRFile(wiring.Component):
             m.d.comb += other.eq(value)
         # Registers of a few bits, from the lowest bit each.
         interrupts = tuple(InterruptCause)
-        extensions = "ACIMU" + ("X" if config.xfides else "")
+        extensions = "ACIMU" + ("B" if config.bitmanip else "") + ("X" if config.xfides else "")
         fields = [
             (CSR.MSTATUS, {3: status.mie, 7: status.mpie, 11: status.mpp.replicate(2), 17: status.mprv,
                            21: status.tw, 32: Const(2, 2)}),

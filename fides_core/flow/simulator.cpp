@@ -86,7 +86,7 @@ private:
     uint64_t countdown_ = 0;
 };
 
-enum class Event : int { kLimit = 0, kExit = 1, kOutput = 2, kError = -1 };
+enum class Event : int { kLimit = 0, kExit = 1, kOutput = 2, kViolation = 3, kError = -1 };
 
 struct Simulation {
     SocModel soc;
@@ -105,6 +105,7 @@ struct Simulation {
             soc.clock();
             const bool received = receiver.step(top.uart_tx, divisor.value());
             if (received) output.push_back(static_cast<char>(receiver.character));
+            if (top.axi_violation) return Event::kViolation;
             if (top.exit_valid) return Event::kExit;
             if (received && receiver.character == '\n') return Event::kOutput;
         }
@@ -195,6 +196,7 @@ uint64_t sim_cycles(Simulation* simulation) { return simulation->soc.cycles; }
 uint64_t sim_instructions(Simulation* simulation) { return simulation->instructions; }
 uint64_t sim_pc(Simulation* simulation) { return simulation->pc.value(); }
 uint32_t sim_exit_code(Simulation* simulation) { return simulation->soc.top->exit_code; }
+uint32_t sim_axi_violation(Simulation* simulation) { return simulation->soc.top->axi_violation; }
 uint64_t sim_framing_errors(Simulation* simulation) { return simulation->receiver.framing_errors; }
 
 // Moves up to `count` received characters to `bytes`; returns how many.

@@ -92,7 +92,7 @@ class ControlState:
         self.mcountinhibit = 0
         self.mcycle = Counter()
         self.minstret = Counter()
-        extensions = "ACIMU" + ("X" if xfides else "")
+        extensions = "ACIMU" + ("B" if core.bitmanip else "") + ("X" if xfides else "")
         self.misa = 2 << 62 | sum(1 << ord(letter) - ord("A") for letter in extensions)
         self._hpm_mask = (1 << core.hpm_counters) - 1 << 3
         self._registers = self._standard_registers(core)
