@@ -164,10 +164,15 @@ class ALU(wiring.Component):
         # Operands of adder and logic.
         first = a
         second = Signal(64)
+        # The first operand of adder and shifter: its upper half may be masked.
+        masked = a
         if self._bitmanip:
+            masked = Signal(64)
             first = Signal(64)
-            lower = Cat(a[:32], Mux(control.zero_upper, 0, a[32:]))
-            m.d.comb += first.eq(lower << control.shift_add)
+            m.d.comb += [
+                masked.eq(Cat(a[:32], a[32:] & (~control.zero_upper).replicate(32))),
+                first.eq(masked << control.shift_add),
+            ]
             low, high = Signal(8), Signal(8)
             m.d.comb += [low.eq(1 << b[:3]), high.eq(1 << b[3:6])]
             bit = Cat(low[i % 8] & high[i // 8] for i in range(64))
@@ -204,7 +209,7 @@ class ALU(wiring.Component):
                 with m.Case(value):
                     m.d.comb += logic.eq(word)
 
-        entering, shifted = self._shifter(m)
+        entering, shifted = self._shifter(m, masked)
         result = self.control.result
         value = Signal(64)
         with m.Switch(result):
@@ -229,15 +234,13 @@ class ALU(wiring.Component):
         m.d.comb += self.result.eq(Cat(value[:32], Mux(control.word, value[31].replicate(32), value[32:])))
         return m
 
-    def _shifter(self, m):
-        """What enters the shifter, and what it gives."""
-        a, b, control = self.a, self.b, self.control
+    def _shifter(self, m, a):
+        """What of operand ``a`` enters the shifter, and what it gives."""
+        b, control = self.b, self.control
         sign = control.arithmetic & Mux(control.word, a[31], a[63])
         rotate = control.rotate if self._bitmanip else Const(0)
         # A word that rotates is doubled.
         upper = Mux(control.word, Mux(rotate, a[:32], sign.replicate(32)), a[32:])
-        if self._bitmanip:
-            upper = Mux(control.zero_upper, 0, upper)
         operand = Cat(a[:32], upper)
         word = Signal(64)
         amount = Signal(6)

@@ -233,10 +233,9 @@ class FetchStage(wiring.Component):
             m.d.sync += level.eq(0)
         with m.Else():
             m.d.sync += level.eq(remaining)
-        with m.If(pops):
+        # An empty buffer's tail is the response.
+        with m.If(pops | (level == 0)):
             m.d.sync += first.eq(tail)
-        with m.Elif(level == 0):
-            m.d.sync += first.eq(response)
         with m.If(~level[1] | pops):
             m.d.sync += second.eq(response)
 
