@@ -272,6 +272,11 @@ class CSRFile(wiring.Component):
             wdata.eq(memory.wdata),
         ]
 
+        # For simulators: nothing reads it, so that synthesis leaves it out.
+        retired = Signal(64)
+        with m.If(self.retire):
+            m.d.sync += retired.eq(retired + 1)
+
         # What an instruction writes to mcountinhibit already holds for itself.
         uncounted = Signal()
         m.d.comb += uncounted.eq(
