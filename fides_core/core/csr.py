@@ -149,7 +149,7 @@ class CSRFile(wiring.Component):
         pmp_address = [Signal(30, name=f"pmpaddr{i}", reset_less=True) for i in range(config.pmp_entries)]
         epc = Signal(63, reset_less=True)
         value = Signal(64, reset_less=True)
-        cause = Signal(6, reset_less=True)
+        cause = Signal(6)  # 0 after a reset (privileged ISA, section 3.4)
         cause_interrupt = Signal()
         counteren = Signal(counters)
         inhibit = Signal(counters)  # [1] stays 0

@@ -182,4 +182,5 @@ def simulate(request, assemble, simulators):
         assert outcome.exit_code == 0, f"{verdict(outcome.exit_code)} ({outcome.message})"
         return outcome
 
+    run_body.core = preset(request.param).core
     return run_body

@@ -5,6 +5,7 @@ import pytest
 
 from fides_core.isa.causes import ExceptionCause as Cause
 from fides_core.isa.csrs import CSR
+from fides_core.isa.compressed import expand
 from fides_core.isa.instructions import find
 
 NOWHERE = 0x4000_0000
@@ -13,13 +14,16 @@ MACHINE, USER = 3, 0
 
 # Words that are no instruction of RV64IM with Zicsr, Zifencei, M and U mode.
 ILLEGAL = (
-    0x00000000, 0xFFFFFFFF, 0x00000001, 0x00004501,  # also what would be compressed instructions
-    0x00C5A52F, 0x00053507, 0x02A5F5D3,  # amoadd.w, fld, fadd.d
+    0xFFFFFFFF, 0x00053507, 0x02A5F5D3,  # fld, fadd.d
+    0x00C5952F, 0x28C5A52F, 0x10C5A52F,  # A: a width that it does not have, an operation, lr.w with rs2
     0x00007003, 0x00004023,  # widths that loads and stores do not have
     0x04001013, 0x0200101B, 0x4000103B, 0x0200103B, 0x06002033, 0x40001033,  # reserved funct6 and funct7
     0x00002063, 0x00001067, 0x00004073, 0x0000200F,  # reserved funct3
     0x00200073, 0x10200073, 0x12000073, 0x302000F3, 0x7B200073,  # uret, sret, sfence.vma, mret with rd, dret
 )  # fmt: skip
+#: Reserved, and floating point: c.unimp, c.addi4spn 0, c.fld, c.addiw x0, c.lui 0, c.lwsp x0, c.ldsp x0, c.jr x0,
+#: c.fsd, the reserved arithmetic.
+ILLEGAL_COMPRESSED = (0x0000, 0x0004, 0x2000, 0x2005, 0x6181, 0x4002, 0x6002, 0x8002, 0xA000, 0x9C61, 0x9C41 | 0x20)
 CUSTOM = (0x0000000B, 0x0000100B, 0x0000300B, 0x0000202B, 0x0000402B)
 
 
@@ -65,10 +69,20 @@ def test_illegal_instructions(run):
     run(body + "  j pass\n")
 
 
+def test_illegal_compressed_instructions(run):
+    """mtval holds the 16 bits alone."""
+    assert not [hex(halfword) for halfword in ILLEGAL_COMPRESSED if expand(halfword)]
+    body = "".join(
+        trap(f".option rvc\n  .half {halfword:#06x}\n  .option norvc", Cause.ILLEGAL_INSTRUCTION, constant(halfword))
+        for halfword in ILLEGAL_COMPRESSED
+    )
+    run(body + "  j pass\n")
+
+
 def test_custom_instructions_are_illegal_without_the_extension(assemble, simulators):
     assert all(find(word) and not find(word, xfides=False) for word in CUSTOM)
     body = "".join(trap(f".word {word:#010x}", Cause.ILLEGAL_INSTRUCTION, constant(word)) for word in CUSTOM)
-    outcome = simulators("base").run(assemble(body + "  j pass\n"), 100_000)
+    outcome = simulators("tiny").run(assemble(body + "  j pass\n"), 100_000)
     assert outcome.exit_code == 0, outcome.message
 
 
@@ -151,22 +165,25 @@ def test_fetch_where_nothing_answers(run):
     run(body + "  j pass\n")
 
 
-def test_misaligned_jumps(run):
-    """The jump itself traps, before it writes its link register; a branch only when it is taken."""
-    cause = Cause.INSTRUCTION_MISALIGNED
+def test_jumps_to_every_halfword(run):
+    """A target is any even address; 32-bit instructions stand at all of them, and links count halfwords."""
+    ways = [
+        ("jal a0, {target}", 4), ("la a1, {target}\n  jalr a0, 0(a1)", 4), ("la a1, {target}\n  jalr a0, 1(a1)", 4),
+        ("la a1, {target}\n  .option rvc\n  c.jalr a1\n  .option norvc\n  mv a0, ra", 2),
+        *((f"li a0, 0\n  {name} x0, x0, {{target}}", 0) for name in ("beq", "bge", "bgeu")),
+    ]  # fmt: skip
     body = "  li s6, 1\n"
-    for offset in (2, 6, -2, -6):
-        body += trap(f".word {jal(offset):#010x}", cause, f"addi s4, s9, {offset}")
-        body += trap(f"jalr a0, {offset}(s9)", cause, f"addi s4, s9, {offset}")
-        body += trap(f"jalr a0, {offset | 1}(s9)", cause, f"addi s4, s9, {offset}")
-        for name, left, right in (
-            ("beq", "x0", "x0"), ("bne", "x0", "s6"), ("blt", "x0", "s6"), ("bge", "s6", "x0"),
-            ("bltu", "x0", "s6"), ("bgeu", "s6", "x0"),
-        ):  # fmt: skip
-            body += trap(f"{name} {left}, {right}, . + {offset}", cause, f"addi s4, s9, {offset}")
-    body += "  la s10, fail\n"
-    for name in ("bne", "blt", "bltu"):
-        body += f"  {name} x0, x0, . + 6\n"
+    for way, length in ways:
+        for halfwords in range(4):
+            before, _, after = way.partition("\n  mv")
+            jump, link = before.format(target="8f"), "9f" if length else "0"
+            body += "  .option rvc\n  .balign 8\n  .option norvc\n"
+            body += f"  {jump}\n9:\n  j {'7f' if after else 'fail'}\n"
+            body += "  .option rvc\n  .balign 8\n" + "  c.nop\n" * halfwords + "  .option norvc\n8:\n"
+            body += "  addi s6, s6, 1\n" + ("  mv a0, ra\n" if after else "")
+            body += f"  la a2, {link.replace('9f', '9b')}\n" if length else "  li a2, 0\n"
+            body += "  check_same a0, a2\n  j 6f\n7:\n  j fail\n6:\n"
+    body += f"  check s6, {1 + 4 * len(ways)}\n"
     run(body + "  j pass\n")
 
 
