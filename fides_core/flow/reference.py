@@ -72,6 +72,7 @@ class _Setup(ctypes.Structure):
 class _Result(ctypes.Structure):
     _fields_ = [
         ("instructions", ctypes.c_uint64),
+        ("user_instructions", ctypes.c_uint64),
         ("traps", ctypes.c_uint64),
         ("taken_branches", ctypes.c_uint64),
         ("by_cause", ctypes.c_uint64 * 64),
@@ -91,6 +92,7 @@ class ReferenceOutcome:
 
     exit_code: int | None
     instructions: int
+    user_instructions: int
     taken_branches: int
     executed: Counter
     causes: Counter
@@ -156,6 +158,7 @@ class Reference:
         return ReferenceOutcome(
             exit_code=result.exit_code if result.exited else None,
             instructions=result.instructions,
+            user_instructions=result.user_instructions,
             taken_branches=result.taken_branches,
             executed=self._counters.by_name(),
             causes=Counter({cause: count for cause, count in enumerate(result.by_cause) if count}),
