@@ -24,8 +24,9 @@ SPIKE_CFLAGS = ("-std=c++20", "-D_GLIBCXX_USE_CXX11_ABI=0")
 
 
 def reference_isa(config: Config) -> str:
-    """The ISA string for Spike."""
-    return config.core.isa
+    """The ISA string for Spike: with event counters, whose registers read 0 in a core without."""
+    isa = config.core.isa
+    return isa if "zihpm" in isa else f"{isa}_zihpm"
 
 
 class ExecutionCounters:
