@@ -110,6 +110,18 @@ public:
     // registers).
     void set_register(unsigned number, uint64_t value) { hart->get_state()->XPR.write(number, value); }
 
+    // The same for an sc that is to trap. Spike checks no more than the first byte's protection of an sc
+    // without reservation: this one checks all of them, as a store does.
+    ReferenceStep step_trapping_store_conditional() {
+        const uint64_t pc = this->pc();
+        const uint32_t word = instruction_at(pc), store = 0x23 | (word & (0x7000 | 0x1ff8000));
+        for (unsigned i = 0; i < 4; i++) *addr_to_mem(pc + i) = store >> 8 * i;
+        ReferenceStep result = step();
+        for (unsigned i = 0; i < 4; i++) *addr_to_mem(pc + i) = word >> 8 * i;
+        result.instruction = word;
+        return result;
+    }
+
     // Forget the reservation of an lr, so that the next sc fails.
     void drop_reservation() { hart->get_mmu()->yield_load_reservation(); }
 
