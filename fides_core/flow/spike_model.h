@@ -141,6 +141,9 @@ public:
     char* addr_to_mem(reg_t address) override {
         return address - memory_base_ < memory.size() ? &memory[address - memory_base_] : nullptr;
     }
+    // An sc without reservation fails wherever it points to: it makes no access that could be refused. Above
+    // 32 bits it is refused before.
+    bool reservable(reg_t address) override { return address >> 32 == 0; }
     bool mmio_fetch(reg_t, size_t, uint8_t*) override { return false; }
     bool mmio_load(reg_t address, size_t size, uint8_t* bytes) override {
         return !refuse_devices_ && load_(address, size, bytes);
