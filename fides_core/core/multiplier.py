@@ -33,6 +33,7 @@ class Multiplier(wiring.Component):
     x_funct3: In(3)
     x_word: In(1)
     m_enable: In(1)
+    m_result: Out(64)
     w_result: Out(64)
 
     def elaborate(self, platform):
@@ -66,6 +67,9 @@ class Multiplier(wiring.Component):
         with m.If(self.m_enable):
             m.d.sync += [m_high.eq(self.x_funct3 != 0), m_word.eq(self.x_word)]
 
+        low = Signal(64)
+        m.d.comb += low.eq(rows[0][1] + (rows[1][1] << 17) + (rows[2][1] << 34) + (rows[3][1] << 51))
+        m.d.comb += self.m_result.eq(Mux(m_word, low[:32].as_signed(), low))
         first = Signal(signed(102))
         second = Signal(signed(102))
         m.d.sync += [

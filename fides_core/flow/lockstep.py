@@ -36,8 +36,8 @@ __all__ = [
 
 _SIGNALS = (
     PublicSignal("main_memory", "words", writable=True),
-    PublicSignal("core.csr", "cause"),
-    PublicSignal("core.csr", "cause_interrupt"),
+    PublicSignal("tile.core.csr", "cause"),
+    PublicSignal("tile.core.csr", "cause_interrupt"),
 )
 
 #: What the checker's own test can spoil in a report of the core; the order is that of ``Fault`` in

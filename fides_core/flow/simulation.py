@@ -21,15 +21,19 @@ __all__ = ["Simulator", "Outcome", "SIGNALS", "SPLIT_SIGNALS", "BUILD_DIRECTORY"
 #: the flow that knows names inside the generated Verilog.
 SIGNALS = (
     PublicSignal("main_memory", "words", writable=True),
-    PublicSignal("core.csr", "minstret"),
-    PublicSignal("core", "m_pc"),
-    PublicSignal("uart", "baud"),
-    PublicSignal("uart", "rx_not_empty"),
+    PublicSignal("tile.core", "m_retire"),
+    PublicSignal("tile.core", "m_pc"),
+    PublicSignal("peripherals.uart", "baud"),
+    PublicSignal("peripherals.uart", "rx_not_empty"),
 )
 
 #: Payloads between stages in which some bits depend on others. As one signal each they would look like a
 #: loop, and Verilator would evaluate the core twice a cycle.
-SPLIT_SIGNALS = (("core", "d_request"), ("core.decode", "x_request"), ("core.execute", "d_request"))
+SPLIT_SIGNALS = (
+    ("tile.core", "d_request"),
+    ("tile.core.decode", "x_request"),
+    ("tile.core.execute", "d_request"),
+)
 
 BUILD_DIRECTORY = tools.ROOT / "build" / "sim"
 TRACE_FORMATS = {".vcd": "vcd", ".fst": "fst"}
@@ -39,7 +43,7 @@ _SLICE = 200_000
 # Clocks for the UART to send what it holds when the program ends: 64 characters at the reset divisor.
 _DRAIN = 64 * 10 * 16
 
-_EXIT, _OUTPUT = 1, 2  # results of sim_run, besides 0 for the limit
+_EXIT, _OUTPUT, _VIOLATION = 1, 2, 3  # results of sim_run, besides 0 for the limit
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Outcome:
 
     ``reason``: "exit" when the program stored to the exit device, "limit" when its cycles or its time ran
     out. ``exit_code``: the 32-bit value stored, None without an exit. ``cycles``: clock cycles since reset.
-    ``instructions``: retired (minstret). ``uart``: every byte sent. ``last_pc``: address in bytes of the
+    ``instructions``: retired. ``uart``: every byte sent. ``last_pc``: address in bytes of the
     youngest instruction in the memory stage. ``message``: all of that in one line.
     """
 
@@ -83,6 +87,7 @@ class _Library:
             "sim_instructions": (u64, [pointer]),
             "sim_pc": (u64, [pointer]),
             "sim_exit_code": (ctypes.c_uint32, [pointer]),
+            "sim_axi_violation": (ctypes.c_uint32, [pointer]),
             "sim_framing_errors": (u64, [pointer]),
             "sim_output": (u64, [pointer, ctypes.c_char_p, u64]),
         }
@@ -201,7 +206,8 @@ class Simulator:
         byte each time the receive buffer is empty; ``on_uart`` is called with what the program sends, line by
         line. ``external_interrupt``: (first cycle, cycle after the last) of each time that the interrupt line
         is high. ``require_policy``: on a configuration with Xfides, refuse an image without a valid policy
-        section. Raises UserError when the image, its policy or the trace file cannot be used.
+        section. Raises UserError when the image, its policy or the trace file cannot be used, RuntimeError when
+        a protocol checker of the system has found a violation.
         """
         program = self._program(image, require_policy)
         library = self._load(self._trace_format(trace))
@@ -233,6 +239,8 @@ class Simulator:
                 end = min(max_cycles, done + _SLICE, *(change[0] for change in changes[:1]))
                 result = model.run(end - done)
                 take(model)
+                if result == _VIOLATION:
+                    self._report_violation(model)
                 if result != _EXIT and deadline is not None and time.monotonic() >= deadline:
                     why = f"{timeout_seconds:g} seconds"
                     break
@@ -240,6 +248,8 @@ class Simulator:
             exit_code = model.exit_code() if result == _EXIT else None
             model.drain(_DRAIN)
             take(model)
+            if model.axi_violation():
+                self._report_violation(model)
         if exit_code is None:
             message = f"no exit after {why}: stopped at pc {program.describe(last_pc)}"
         else:
@@ -257,6 +267,13 @@ class Simulator:
 
             check_image(Path(image))
         return program
+
+    @staticmethod
+    def _report_violation(model: _Model) -> None:
+        from fides_core.soc.checkers import describe_violation
+
+        what = describe_violation(model.axi_violation())
+        raise RuntimeError(f"AXI protocol violation {what} (cycle {model.cycles()})")
 
     def _fill(self, model: _Model, program: Program) -> None:
         size = model.memory_bytes()

@@ -42,7 +42,9 @@ __all__ = [
 PART = "XC7A200T"
 """The part the figures are meant for; Yosys maps to the family, every 7-series part gives the same."""
 
-CORE = "core"
+CORE = "tile"
+"""The module that stands for a preset: the core with its caches."""
+
 UNITS = ("capability_check", "shadow_stack", "fat_pointer")
 """The modules that are synthesised alone where a preset has them."""
 

@@ -18,10 +18,10 @@ from fides_core.flow import tools
 __all__ = ["TOP", "convert", "configuration", "core_path", "generate", "replace_file"]
 
 TOP = "fides_soc"
-"""Name of the top module; the core in it is the module ``fides_soc.core``."""
+"""Name of the top module; the tile in it is the module ``fides_soc.tile``."""
 
-CORE = "core"
-"""Name of the top module of the core alone."""
+TILE = "tile"
+"""Name of the top module of the tile alone: the core with its caches."""
 
 _LARGEST_EXPLICIT_ZEROS = 4096
 
@@ -103,7 +103,7 @@ def replace_file(path: Path, text: str) -> None:
 
 
 def core_path(verilog: Path) -> Path:
-    """The Verilog of the core alone, beside that of its system on a chip."""
+    """The Verilog of the tile alone, beside that of its system on a chip."""
     return verilog.with_name(f"{verilog.stem}_core.v")
 
 
@@ -134,20 +134,20 @@ def _update_manifest(out_dir: Path, config: Config, verilog: Path, extra: dict) 
 def generate(preset_or_config: str | Config, out_dir: Path | None = None, *, core: bool = True) -> Path:
     """Write ``<name>.v`` and its entry in manifest.json to ``out_dir`` (default: rtl/ of the source tree).
 
-    With ``core`` also ``<name>_core.v``, the core alone with named bus ports, which is what area is measured
+    With ``core`` also ``<name>_core.v``, the tile alone with named bus ports, which is what area is measured
     of. Returns the path of the first. Raises UserError for an unknown preset or a folder that cannot be
     written, ToolMissing without Yosys; the files are then as they were before.
     """
     config = configuration(preset_or_config)
     tools.yosys_command()  # before the work
     out_dir = tools.ROOT / "rtl" if out_dir is None else Path(out_dir)
-    from fides_core.core.core import Core
-    from fides_core.soc.top import FidesSoC  # here, because it takes a second and bad input should not wait
+    from fides_core.soc.tile import Tile  # here, because it takes a second and bad input should not wait
+    from fides_core.soc.top import FidesSoC
 
     path = out_dir / f"{config.name}.v"
     texts = {path: convert(FidesSoC(config), TOP)}
     if core:
-        texts[core_path(path)] = convert(Core(config.core), CORE)
+        texts[core_path(path)] = convert(Tile(config.core), TILE)
     extra = {}
     for (target, text), prefix in zip(texts.items(), ("", "core_"), strict=False):
         replace_file(target, text)

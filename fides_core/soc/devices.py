@@ -1,4 +1,4 @@
-"""Devices on the 64-bit data bus: each is addressed by offset, writes by byte lanes, and answers in the next
+"""Devices on a 64-bit bus: each is addressed by offset, writes by byte lanes, and answers in the next
 cycle."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
@@ -10,7 +10,8 @@ from .memory_map import UartRegister
 
 __all__ = ["DevicePort", "UART", "CLINT", "ExitDevice"]
 
-#: ``request`` selects the device in this cycle; ``lanes`` are the bytes to write, none for a read.
+#: ``request`` selects the device in this cycle; ``lanes`` are the bytes to write, none for a read. ``rdata``
+#: stays until the next request.
 DevicePort = Signature(
     {"request": Out(1), "address": Out(16), "lanes": Out(8), "wdata": Out(64), "rdata": In(64)}
 )

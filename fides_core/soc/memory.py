@@ -1,54 +1,41 @@
-"""Main memory and boot ROM: an instruction port and a data port, one access a cycle each."""
+"""Main memory and boot ROM: 64-bit words, answered in the next cycle."""
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In
 
+from ..axi.sram import ReadPort, WritePort
 from . import memory_map
 
 __all__ = ["MainMemory", "BootROM"]
 
 
 class MainMemory(wiring.Component):
-    """``size`` bytes of 64-bit words; addresses wrap around. A request (``i_request``, ``d_request``) is
-    answered in the next cycle; the data port reads or writes, so that both ports fit one dual-port block
-    RAM."""
+    """``size`` bytes; addresses wrap around. ``reads``: number of read ports, array ``read``. Two fit
+    dual-port block RAM if the second is used with the address of ``write``, and not while it writes; without
+    a second one any two accesses go together."""
 
-    i_request: In(1)
-    i_address: In(32)
-    i_data: Out(32)
-    d_request: In(1)
-    d_address: In(32)
-    d_lanes: In(8)  # bytes to write; none: a read
-    d_wdata: In(64)
-    d_data: Out(64)
-
-    def __init__(self, size: int):
+    def __init__(self, size: int, reads: int):
         self._depth = size // 8
-        super().__init__()
+        super().__init__({"read": In(ReadPort).array(reads), "write": In(WritePort)})
 
     def elaborate(self, platform):
         m = Module()
-        # The instruction port may read what is being written: fence.i orders that.
+        # A read port may read what is being written: the bus, and fence.i, order that.
         m.submodules.words = words = Memory(
             shape=64, depth=self._depth, init=[], attrs={"ram_style": "block", "rw_addr_collision": "yes"}
         )
-        instruction, data, write = words.read_port(), words.read_port(), words.write_port(granularity=8)
-        upper = Signal()
-        writing = self.d_lanes != 0
-        with m.If(self.i_request):
-            m.d.sync += upper.eq(self.i_address[2])
+        for port in self.read:
+            read = words.read_port()
+            m.d.comb += [
+                read.addr.eq(port.address[3:]), read.en.eq(port.request), port.data.eq(read.data)
+            ]  # fmt: skip
+        write = words.write_port(granularity=8)
         m.d.comb += [
-            instruction.addr.eq(self.i_address[3:]),
-            instruction.en.eq(self.i_request),
-            self.i_data.eq(instruction.data.word_select(upper, 32)),
-            data.addr.eq(self.d_address[3:]),
-            data.en.eq(self.d_request & ~writing),
-            self.d_data.eq(data.data),
-            write.addr.eq(self.d_address[3:]),
-            write.data.eq(self.d_wdata),
-            write.en.eq(self.d_lanes & self.d_request.replicate(8)),
+            write.addr.eq(self.write.address[3:]),
+            write.data.eq(self.write.data),
+            write.en.eq(self.write.lanes),
         ]
         return m
 
@@ -70,14 +57,9 @@ def _boot_words(hart_id: int) -> list[int]:
 
 
 class BootROM(wiring.Component):
-    """Read-only, answered in the next cycle like main memory."""
+    """A few words of logic, behind them zeros. Raises ValueError for a ``hart_id`` of 2048 or more."""
 
-    i_request: In(1)
-    i_address: In(32)
-    i_data: Out(32)
-    d_request: In(1)
-    d_address: In(32)
-    d_data: Out(64)
+    read: In(ReadPort)
 
     def __init__(self, hart_id: int):
         self._words = _boot_words(hart_id)
@@ -85,18 +67,11 @@ class BootROM(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        i_word = Signal(32)
-        d_word = Signal(64)
-        with m.Switch(self.i_address[2:12]):
-            for i, word in enumerate(self._words):
-                with m.Case(i):
-                    m.d.comb += i_word.eq(word)
-        with m.Switch(self.d_address[3:12]):
+        group = Signal(64)
+        with m.Switch(self.read.address[3:12]):
             for i in range(0, len(self._words), 2):
                 with m.Case(i // 2):
-                    m.d.comb += d_word.eq(self._words[i] | self._words[i + 1] << 32)
-        with m.If(self.i_request):
-            m.d.sync += self.i_data.eq(i_word)
-        with m.If(self.d_request):
-            m.d.sync += self.d_data.eq(d_word)
+                    m.d.comb += group.eq(self._words[i] | self._words[i + 1] << 32)
+        with m.If(self.read.request):
+            m.d.sync += self.read.data.eq(group)
         return m

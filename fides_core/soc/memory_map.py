@@ -15,6 +15,7 @@ __all__ = [
     "PLIC",
     "MAIN_MEMORY_BASE",
     "REGIONS",
+    "main_memory",
     "UartRegister",
 ]
 
@@ -56,3 +57,8 @@ PLIC = Region("plic", 0x0C00_0000, 0x400_0000, "PLIC (reserved: not in this SoC 
 MAIN_MEMORY_BASE = 0x8000_0000
 
 REGIONS = (BOOT_ROM, UART, EXIT, CLINT)
+
+
+def main_memory(size: int) -> Region:
+    """The main memory, of ``size`` bytes."""
+    return Region("main_memory", MAIN_MEMORY_BASE, size, "main memory")

@@ -1,28 +1,33 @@
-"""Random waits on a bus, for verification: grants are withheld and responses delayed."""
+"""Random waits on buses, for verification."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["RandomStalls"]
+__all__ = ["RandomStalls", "AxiStalls"]
+
+
+def _random_bits(m: Module, seed: int) -> Signal:
+    """31 bits of a Fibonacci LFSR, x^31 + x^28 + 1."""
+    lfsr = Signal(31, init=seed & 0x7FFFFFFF or 1)
+    m.d.sync += lfsr.eq(Cat(lfsr[30] ^ lfsr[27], lfsr[:30]))
+    return lfsr
 
 
 class RandomStalls(wiring.Component):
-    """Sits between a master (``upstream``) and the interconnect (``downstream``), both of ``signature``.
+    """Sits between the core (``upstream``) and a bus of ``bus.py`` (``downstream``), both of ``signature``.
     About half of the cycles refuse a grant, and responses wait for a random number of cycles in a queue.
     ``seed``: of its LFSR."""
 
     def __init__(self, signature, seed: int):
-        self._seed = seed & 0x7FFFFFFF or 1
+        self._seed = seed
         super().__init__({"upstream": In(signature), "downstream": Out(signature)})
 
     def elaborate(self, platform):
         m = Module()
         up, down = self.upstream, self.downstream
-        # Fibonacci LFSR, x^31 + x^28 + 1.
-        lfsr = Signal(31, init=self._seed)
-        m.d.sync += lfsr.eq(Cat(lfsr[30] ^ lfsr[27], lfsr[:30]))
+        lfsr = _random_bits(m, self._seed)
         m.submodules.queue = queue = SyncFIFO(width=len(down.rdata) + 1, depth=4)
         outstanding = Signal(3)
         allow = Signal()
@@ -40,4 +45,41 @@ class RandomStalls(wiring.Component):
         if hasattr(up, "we"):
             m.d.comb += [down.we.eq(up.we), down.be.eq(up.be), down.wdata.eq(up.wdata)]
         m.d.sync += outstanding.eq(outstanding + (down.req & down.gnt) - up.rvalid)
+        return m
+
+
+class AxiStalls(wiring.Component):
+    """Sits between an AXI manager (``upstream``) and what it talks to (``downstream``), both of
+    ``signature``. Every transfer of each of the five channels waits in a register for a random number of
+    cycles: ready is withheld and valid delayed, as the protocol allows. ``seed``: of its LFSR."""
+
+    def __init__(self, signature, seed: int):
+        self._signature, self._seed = signature, seed
+        super().__init__({"upstream": In(signature), "downstream": Out(signature)})
+
+    def elaborate(self, platform):
+        m = Module()
+        lfsr = _random_bits(m, self._seed)
+        for number, channel in enumerate(("aw", "w", "b", "ar", "r")):
+            source, sink = self.upstream, self.downstream
+            if channel in ("b", "r"):
+                source, sink = sink, source
+            handshake = (f"{channel}valid", f"{channel}ready")
+            payload = [
+                name for name in self._signature.members
+                if name.startswith(channel) and name not in handshake
+            ]  # fmt: skip
+            s_valid, s_ready = (getattr(source, name) for name in handshake)
+            d_valid, d_ready = (getattr(sink, name) for name in handshake)
+            full = Signal(name=f"{channel}_full")
+            # About half of the channels hesitate in any cycle, and now and then all of them for a while.
+            go = (lfsr[number] | lfsr[number + 11]) & (lfsr[20:24] != 0)
+            m.d.comb += s_ready.eq(~full & go)
+            with m.If(s_valid & s_ready):
+                m.d.sync += [Value.cast(getattr(sink, name)).eq(getattr(source, name)) for name in payload]
+                m.d.sync += full.eq(1)
+            with m.If(d_valid):
+                m.d.sync += [d_valid.eq(~d_ready), full.eq(~d_ready)]
+            with m.Else():
+                m.d.sync += d_valid.eq(full & go)
         return m

@@ -50,12 +50,12 @@ class Wrapper(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.core = core = Everything()
-        m.d.comb += [core.a.eq(self.a), core.b.eq(self.b)]
+        m.submodules.tile = tile = Everything()
+        m.d.comb += [tile.a.eq(self.a), tile.b.eq(self.b)]
         m.submodules.beside = beside = Everything()
         m.d.comb += [beside.a.eq(self.b), beside.b.eq(self.a)]
         outputs = ("total", "product", "lutram", "bram36", "bram18")
-        sums = [getattr(unit, output) for unit in (core, beside) for output in outputs]
+        sums = [getattr(unit, output) for unit in (tile, beside) for output in outputs]
         total = sums[0]
         for value in sums[1:]:
             total = total ^ value
@@ -87,9 +87,9 @@ def test_every_resource_is_counted(synthesised):
     assert 0.5 < area.path_ns < 10
     assert results["small"].units == {}
     assert sorted(path.name for path in (directory / "small").iterdir()) == [
-        "core.json",
-        "core.log",
-        "core.timing.txt",
+        "tile.json",
+        "tile.log",
+        "tile.timing.txt",
     ]
 
 
@@ -107,22 +107,22 @@ def test_result_is_recalled(source, synthesised, monkeypatch):
 
 @pytest.mark.parametrize("change", ["source", "version", "kept file"])
 def test_result_is_not_recalled_after_a_change(source, synthesised, monkeypatch, tmp_path, change):
-    top, text = synthesis.module_sources(source.read_text(), "core")
-    kept = synthesised[0] / "small" / "core.json"
-    (tmp_path / "core.json").write_text(kept.read_text())
+    top, text = synthesis.module_sources(source.read_text(), "tile")
+    kept = synthesised[0] / "small" / "tile.json"
+    (tmp_path / "tile.json").write_text(kept.read_text())
     if change == "source":
         text += "// another\n"
     elif change == "version":
         monkeypatch.setattr(tools, "yosys_version", lambda: "0.0")
     else:
-        (tmp_path / "core.json").write_text(kept.read_text()[:40])
+        (tmp_path / "tile.json").write_text(kept.read_text()[:40])
 
     def stop(*_):
         raise UserError("synthesised")
 
     monkeypatch.setattr(tools, "run_yosys", stop)
     with pytest.raises(UserError, match="synthesised"):
-        synthesis.synthesise_module(text, top, tmp_path, "core")
+        synthesis.synthesise_module(text, top, tmp_path, "tile")
 
 
 def test_failure_leaves_no_result(tmp_path):
@@ -145,7 +145,7 @@ def test_without_yosys(monkeypatch, source, tmp_path):
 
 def test_verilog_without_a_core(tmp_path):
     (tmp_path / "other.v").write_text("module other(a);\n  input a;\nendmodule\n")
-    with pytest.raises(UserError, match="no module core in .*other.v"):
+    with pytest.raises(UserError, match="no module tile in .*other.v"):
         synthesis.synthesise({"other": tmp_path / "other.v"}, tmp_path)
     with pytest.raises(UserError, match="cannot read .*absent.v"):
         synthesis.synthesise({"absent": tmp_path / "absent.v"}, tmp_path)
@@ -153,29 +153,29 @@ def test_verilog_without_a_core(tmp_path):
 
 def test_module_sources_takes_what_a_module_contains_and_no_more(source):
     text = source.read_text()
-    top, part = synthesis.module_sources(text, "core")
-    assert top == "fides_soc.core"
+    top, part = synthesis.module_sources(text, "tile")
+    assert top == "fides_soc.tile"
     modules = re.findall(r"^module \\?(\S+)", part, re.MULTILINE)
-    inside = [f"fides_soc.core.{name}" for name in ("bram18", "bram36", "lutram")]
-    assert sorted(modules) == ["fides_soc.core", *inside] or modules == ["fides_soc.core"]
+    inside = [f"fides_soc.tile.{name}" for name in ("bram18", "bram36", "lutram")]
+    assert sorted(modules) == ["fides_soc.tile", *inside] or modules == ["fides_soc.tile"]
     assert "beside" not in part
     assert synthesis.module_sources(text, "shadow_stack") is None
-    with pytest.raises(UserError, match="several modules core"):
-        synthesis.module_sources(text + "module \\other.core (a);\n  input a;\nendmodule\n", "core")
+    with pytest.raises(UserError, match="several modules tile"):
+        synthesis.module_sources(text + "module \\other.tile (a);\n  input a;\nendmodule\n", "tile")
 
 
 def test_module_sources_follows_instances():
     text = "".join(
         f"module {name}(a);\n  input a;\n{body}endmodule\n\n"
         for name, body in (
-            ("\\t.core ", "  \\t.core.x  x (\n    .a(a)\n  );\n"),
-            ("\\t.core.x ", "  \\t.y  \\y[0]  (\n    .a(a)\n  );\n"),
+            ("\\t.tile ", "  \\t.tile.x  x (\n    .a(a)\n  );\n"),
+            ("\\t.tile.x ", "  \\t.y  \\y[0]  (\n    .a(a)\n  );\n"),
             ("\\t.y ", ""),
             ("\\t.z ", ""),
         )
     )
-    _, part = synthesis.module_sources(text, "core")
-    assert re.findall(r"^module \\(\S+)", part, re.MULTILINE) == ["t.core", "t.core.x", "t.y"]
+    _, part = synthesis.module_sources(text, "tile")
+    assert re.findall(r"^module \\(\S+)", part, re.MULTILINE) == ["t.tile", "t.tile.x", "t.y"]
 
 
 def test_counts_of_primitives():
@@ -249,6 +249,6 @@ def test_record_appends(tmp_path, monkeypatch):
 
 def test_kept_result_is_json_with_its_cells(synthesised):
     directory, results = synthesised
-    kept = json.loads((directory / "small" / "core.json").read_text())
-    assert kept["top"] == "fides_soc.core"
+    kept = json.loads((directory / "small" / "tile.json").read_text())
+    assert kept["top"] == "fides_soc.tile"
     assert kept["cells"] == results["small"].core.cells
