@@ -14,8 +14,27 @@ from fides_core.isa.instructions import INSTRUCTIONS, Format
 from fides_core.soc.memory_map import CLINT, EXIT, MAIN_MEMORY_BASE, UART
 
 from .random_layout import (
-    ALTERNATE_LINK, ARENA_END, BASE, CLIFF_BYTES, COUNTER, DATA, INNER_COUNTER, KEPT, LINK, POINTER, RESUME,
-    SECOND, STACK, STACK_POINTER, TABLE, TABLE_ENTRIES, TARGETS, TEMPORARY, VECTORS, VICTIMS, WINDOW,
+    ALTERNATE_LINK,
+    ARENA_END,
+    BASE,
+    CLIFF_BYTES,
+    COUNTER,
+    DATA,
+    INNER_COUNTER,
+    KEPT,
+    LINK,
+    POINTER,
+    RESUME,
+    SECOND,
+    STACK,
+    STACK_POINTER,
+    TABLE,
+    TABLE_ENTRIES,
+    TARGETS,
+    TEMPORARY,
+    VECTORS,
+    VICTIMS,
+    WINDOW,
     WINDOW_BYTES,
 )  # fmt: skip
 from .random_words import MASK, WordSource, compressed, low_part, size_of, word
@@ -268,7 +287,9 @@ class Blocks:
                 offset = min(offset, WINDOW_BYTES // 2 - CLIFF_BYTES - 8)
             narrow = page < 32 and self.chance(0.7)
             items.append(
-                compressed("lui", rd=TEMPORARY, imm=page) if narrow else word("lui", TEMPORARY, immediate=page)
+                compressed("lui", rd=TEMPORARY, imm=page)
+                if narrow
+                else word("lui", TEMPORARY, immediate=page)
             )
             items.append(compressed("add", rd=TEMPORARY, rs2=DATA))
             for _ in range(1 + self.below(2)):
@@ -528,7 +549,8 @@ class Blocks:
         if self.chance(0.1):
             number = self.draw.choice(_MISSING)
         if self.chance(0.1) and number >> 10 == 3:
-            return [word(self.draw.choice(("csrrw", "csrrs", "csrrwi")), self.words.target(), 5, immediate=number)]
+            name = self.draw.choice(("csrrw", "csrrs", "csrrwi"))
+            return [word(name, self.words.target(), 5, immediate=number)]
         name = self.draw.choice(("csrrs", "csrrc", "csrrsi", "csrrci"))
         items = [word(name, self.words.target(), 0, immediate=number)]
         return items + self.words.some(1)
@@ -658,7 +680,8 @@ class Blocks:
         if self.chance(0.4):
             # A compressed instruction: c.li or c.addi with another immediate.
             rd = self.draw.choice(TARGETS)
-            target = compressed(self.draw.choice(("li", "addi", "andi" if rd in _SHORT else "li")), rd=rd, imm=1)
+            name = self.draw.choice(("li", "addi", "andi" if rd in _SHORT else "li"))
+            target = compressed(name, rd=rd, imm=1)
             items = [*self.words.load(SECOND, target & ~(31 << 2)),
                      word("andi", TEMPORARY, COUNTER, immediate=15),
                      compressed("slli", rd=TEMPORARY, imm=2)]  # fmt: skip
@@ -727,7 +750,8 @@ class Blocks:
             *inner,
             compressed("addi", rd=INNER_COUNTER, imm=-1),
         ]
-        call = [word("bge", rs1=0, rs2=INNER_COUNTER, immediate=8), word("jal", LINK, immediate=-_bytes(head) - 4)]
+        call = [word("bge", rs1=0, rs2=INNER_COUNTER, immediate=8)]
+        call.append(word("jal", LINK, immediate=-_bytes(head) - 4))
         tail = [*self.inner.some(2), compressed("ldsp", rd=LINK, imm=8), compressed("addi16sp", imm=16)]
         return [*head, *call, *tail, compressed("jr", rs1=LINK)]
 

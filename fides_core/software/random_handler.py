@@ -2,15 +2,25 @@
 
 It reads the trap registers, so that a comparison of registers compares them, and goes on behind what trapped;
 after an instruction access fault, and after any exception in a victim, at the address in RESUME. Every few
-exceptions it returns to M-mode. A program that has had its number of exceptions ends there: not even a fault of
-the core can make it run for ever.
+exceptions it returns to M-mode. A program that has had its number of exceptions ends there, so that none
+traps for ever.
 """
 
 from fides_core.isa.csrs import CSR
 from fides_core.soc.memory_map import CLINT, EXIT, MAIN_MEMORY_BASE
 
 from .random_layout import (
-    CODE, HANDLER, HANDLER_SECOND, KEPT, POINTER, RESUME, SECOND, TABLE, TEMPORARY, VECTORS, VICTIMS,
+    CODE,
+    HANDLER,
+    HANDLER_SECOND,
+    KEPT,
+    POINTER,
+    RESUME,
+    SECOND,
+    TABLE,
+    TEMPORARY,
+    VECTORS,
+    VICTIMS,
 )  # fmt: skip
 from .random_words import compressed, load_constant, size_of, to_bytes, word
 
@@ -117,7 +127,7 @@ def exit_program(exit_code: int) -> list[int]:
 
 def handler_segments(most_exceptions: int, user_traps: int, table: list[int]) -> list[tuple[int, bytes]]:
     """(offset in bytes from the start of the main memory, contents) of the jump to CODE, of the vector table
-    with the handler, and of KEPT. ``user_traps``: of so many exceptions one returns to M-mode, a power of two.
+    with the handler, and of KEPT. ``user_traps``, a power of two: one of so many exceptions returns to M-mode.
     ``table``: the addresses for TABLE."""
     start = VECTORS + 4 * _VECTOR_COUNT
     vectors = [word("jal", immediate=start - at) for at in range(VECTORS, start, 4)]

@@ -16,8 +16,27 @@ from fides_core.soc.memory_map import MAIN_MEMORY_BASE
 from .random_blocks import Address, Blocks, Jump, item_bytes
 from .random_handler import EXIT_CODE, exit_program, handler_segments
 from .random_layout import (
-    BASE, CLIFF_BYTES, CODE, COUNTER, DATA, INNER_COUNTER, KEPT, LEAST_MEMORY, POINTER, RESUME, SECOND, STACK,
-    STACK_POINTER, TABLE_ENTRIES, TARGETS, TEMPORARY, VECTORS, VICTIM_BYTES, VICTIMS, WINDOW, WINDOW_BYTES,
+    BASE,
+    CLIFF_BYTES,
+    CODE,
+    COUNTER,
+    DATA,
+    INNER_COUNTER,
+    KEPT,
+    LEAST_MEMORY,
+    POINTER,
+    RESUME,
+    SECOND,
+    STACK,
+    STACK_POINTER,
+    TABLE_ENTRIES,
+    TARGETS,
+    TEMPORARY,
+    VECTORS,
+    VICTIM_BYTES,
+    VICTIMS,
+    WINDOW,
+    WINDOW_BYTES,
 )  # fmt: skip
 from .random_words import compressed, load_constant, size_of, to_bytes, word
 

@@ -9,7 +9,14 @@ import pytest
 from fides_core.config import preset
 from fides_core.errors import UserError
 from fides_core.flow import lockstep, tools
-from fides_core.flow.lockstep import FAULTS, VARIANTS, Lockstep, LockstepOutcome, lockstep_config, variants_of
+from fides_core.flow.lockstep import (
+    FAULTS,
+    VARIANTS,
+    Lockstep,
+    LockstepOutcome,
+    lockstep_config,
+    variants_of,
+)  # fmt: skip
 from fides_core.flow.reference import SPIKE_CFLAGS, reference_isa
 
 INSTRUCTIONS = 30_000
