@@ -127,7 +127,7 @@ def exit_program(exit_code: int) -> list[int]:
 
 def handler_segments(most_exceptions: int, user_traps: int, table: list[int]) -> list[tuple[int, bytes]]:
     """(offset in bytes from the start of the main memory, contents) of the jump to CODE, of the vector table
-    with the handler, and of KEPT. ``user_traps``, a power of two: one of so many exceptions returns to M-mode.
+    with the handler, and of KEPT. ``user_traps``, a power of two: one in so many exceptions ends U-mode.
     ``table``: the addresses for TABLE."""
     start = VECTORS + 4 * _VECTOR_COUNT
     vectors = [word("jal", immediate=start - at) for at in range(VECTORS, start, 4)]
