@@ -9,7 +9,7 @@ import pytest
 
 from fides_core.flow import tools
 
-COMMANDS = ("generate", "sim", "synth", "report", "demo")
+COMMANDS = ("generate", "sim", "synth", "report", "demo", "lockstep")
 
 
 def fides(*arguments, cwd=None, **environment):
@@ -40,6 +40,9 @@ def test_help_of_commands(command):
     ("arguments", "message"),
     [
         ((), "Missing command"),
+        (("lockstep", "--preset", "fides"), "preset fides has the Xfides extension"),
+        (("lockstep", "--preset", "tiny", "--variant", "wide"), "has no variant wide"),
+        (("lockstep", "--jobs", "0"), "jobs"),
         (("nonesuch",), "No such command 'nonesuch'"),
         (("generate", "nonesuch"), "unknown preset 'nonesuch'; there are base, fides"),
         (("synth", "base", "nonesuch"), "unknown preset 'nonesuch'; there are base, fides"),

@@ -222,7 +222,10 @@ private:
             spike.drop_reservation();
         }
         core_ = &core;
-        ReferenceStep reference = spike.step();
+        const bool refused = SpikeModel::is_store_conditional(core.instruction) && core.trap &&
+                             core.pc == spike.pc() && spike.addr_to_mem(core.pc) &&
+                             spike.addr_to_mem(core.pc + 3);
+        ReferenceStep reference = refused ? spike.step_trapping_store_conditional() : spike.step();
         core_ = nullptr;
         if (!reference.trap && is_volatile(core.instruction) && core.rd == reference.rd && core.rd) {
             spike.set_register(core.rd, core.rd_value);

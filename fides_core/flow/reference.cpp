@@ -23,7 +23,7 @@ extern "C" struct ReferenceSetup {
 };
 
 extern "C" struct ReferenceResult {
-    uint64_t instructions, traps, taken_branches;
+    uint64_t instructions, user_instructions, traps, taken_branches;
     uint64_t by_cause[64], by_interrupt[16];
     uint64_t store_conditional[2];  // that succeeded, that failed
     uint64_t digest;                // of everything that was executed
@@ -69,6 +69,7 @@ public:
                 // A wfi waits for the external interrupt.
                 if (step.instruction == 0x10500073) external = true;
                 result.instructions++;
+                if (step.mode == 0) result.user_instructions++;
                 coverage_.count(step.instruction);
                 if (SpikeModel::is_store_conditional(step.instruction))
                     result.store_conditional[step.store_bytes ? 0 : 1]++;

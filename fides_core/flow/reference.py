@@ -24,8 +24,9 @@ SPIKE_CFLAGS = ("-std=c++20", "-D_GLIBCXX_USE_CXX11_ABI=0")
 
 
 def reference_isa(config: Config) -> str:
-    """The ISA string for Spike."""
-    return config.core.isa
+    """The ISA string for Spike: with event counters, whose registers read 0 in a core without."""
+    isa = config.core.isa
+    return isa if "zihpm" in isa else f"{isa}_zihpm"
 
 
 class ExecutionCounters:
@@ -72,6 +73,7 @@ class _Setup(ctypes.Structure):
 class _Result(ctypes.Structure):
     _fields_ = [
         ("instructions", ctypes.c_uint64),
+        ("user_instructions", ctypes.c_uint64),
         ("traps", ctypes.c_uint64),
         ("taken_branches", ctypes.c_uint64),
         ("by_cause", ctypes.c_uint64 * 64),
@@ -91,6 +93,7 @@ class ReferenceOutcome:
 
     exit_code: int | None
     instructions: int
+    user_instructions: int
     taken_branches: int
     executed: Counter
     causes: Counter
@@ -156,6 +159,7 @@ class Reference:
         return ReferenceOutcome(
             exit_code=result.exit_code if result.exited else None,
             instructions=result.instructions,
+            user_instructions=result.user_instructions,
             taken_branches=result.taken_branches,
             executed=self._counters.by_name(),
             causes=Counter({cause: count for cause, count in enumerate(result.by_cause) if count}),

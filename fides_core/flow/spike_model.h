@@ -110,6 +110,18 @@ public:
     // registers).
     void set_register(unsigned number, uint64_t value) { hart->get_state()->XPR.write(number, value); }
 
+    // The same for an sc that is to trap. Spike checks no more than the first byte's protection of an sc
+    // without reservation: this one checks all of them, as a store does.
+    ReferenceStep step_trapping_store_conditional() {
+        const uint64_t pc = this->pc();
+        const uint32_t word = instruction_at(pc), store = 0x23 | (word & (0x7000 | 0x1ff8000));
+        for (unsigned i = 0; i < 4; i++) *addr_to_mem(pc + i) = store >> 8 * i;
+        ReferenceStep result = step();
+        for (unsigned i = 0; i < 4; i++) *addr_to_mem(pc + i) = word >> 8 * i;
+        result.instruction = word;
+        return result;
+    }
+
     // Forget the reservation of an lr, so that the next sc fails.
     void drop_reservation() { hart->get_mmu()->yield_load_reservation(); }
 
@@ -129,6 +141,9 @@ public:
     char* addr_to_mem(reg_t address) override {
         return address - memory_base_ < memory.size() ? &memory[address - memory_base_] : nullptr;
     }
+    // An sc without reservation fails wherever it points to: it makes no access that could be refused. Above
+    // 32 bits it is refused before.
+    bool reservable(reg_t address) override { return address >> 32 == 0; }
     bool mmio_fetch(reg_t, size_t, uint8_t*) override { return false; }
     bool mmio_load(reg_t address, size_t size, uint8_t* bytes) override {
         return !refuse_devices_ && load_(address, size, bytes);

@@ -9,13 +9,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fides_core.config import CoreConfig
-from fides_core.isa.csrs import CSR
+from fides_core.isa.csrs import CSR, Event
 from fides_core.isa.instructions import INSTRUCTIONS, Format
 from fides_core.soc.memory_map import CLINT, EXIT, MAIN_MEMORY_BASE, UART
 
 from .random_layout import (
-    ALTERNATE_LINK, ARENA_END, BASE, CLIFF_BYTES, COUNTER, DATA, INNER_COUNTER, KEPT, LINK, POINTER, RESUME,
-    SECOND, STACK, STACK_POINTER, TABLE, TABLE_ENTRIES, TARGETS, TEMPORARY, VECTORS, VICTIMS, WINDOW,
+    ALTERNATE_LINK,
+    ARENA_END,
+    BASE,
+    CLIFF_BYTES,
+    COUNTER,
+    DATA,
+    INNER_COUNTER,
+    KEPT,
+    LINK,
+    POINTER,
+    RESUME,
+    SECOND,
+    STACK,
+    STACK_POINTER,
+    TABLE,
+    TABLE_ENTRIES,
+    TARGETS,
+    TEMPORARY,
+    VECTORS,
+    VICTIMS,
+    WINDOW,
     WINDOW_BYTES,
 )  # fmt: skip
 from .random_words import MASK, WordSource, compressed, low_part, size_of, word
@@ -69,7 +88,7 @@ _NOWHERE = (
     0x0, 0x4, 0x800, 0x2000, 0x1_1400, 0x10_1000, 0x201_0000, 0x4000_0000, 0x7FFF_FFF8, 0xC000_0000,
     0xFFFF_FFF8, 0x1_0000_0000, 0x1_8000_0000, 0x8000_0000_8000_0000, 0xFFFF_FFFF_8000_0000, MASK - 7,
 )  # fmt: skip
-_NOT_EXECUTABLE = (*_NOWHERE, CLINT.base, CLINT.base + 0xBFF8, UART.base, UART.base + 8, EXIT.base)
+_DEVICES = (CLINT.base, CLINT.base + 0x4000, CLINT.base + 0xBFF8, UART.base, UART.base + 8, EXIT.base)
 
 # CSRs that a program may read at any time, from U-mode too (where most are illegal).
 _READABLE = (
@@ -110,6 +129,8 @@ class Blocks:
         mix = [(weight, maker) for maker, weight in self.MIX if weight]
         if not core.pmp_entries:
             mix = [(weight, maker) for weight, maker in mix if maker is not Blocks.pmp]
+        # Bits of mcounteren: cycle, time, instret and one for each event counter.
+        self.counters = 3 + min(core.hpm_counters, len(Event))
         self._weights = [weight for weight, _ in mix]
         self._makers = [maker for _, maker in mix]
 
@@ -176,6 +197,10 @@ class Blocks:
         if self.chance(0.4):
             items.append(word("add", self.words.target(), rd, self.register()))
         return items
+
+    def not_executable(self) -> int:
+        """An address where nothing can be fetched."""
+        return self.draw.choice(self.draw.choice((_NOWHERE, _DEVICES, (self.memory_end,))))
 
     # Computing
 
@@ -262,7 +287,9 @@ class Blocks:
                 offset = min(offset, WINDOW_BYTES // 2 - CLIFF_BYTES - 8)
             narrow = page < 32 and self.chance(0.7)
             items.append(
-                compressed("lui", rd=TEMPORARY, imm=page) if narrow else word("lui", TEMPORARY, immediate=page)
+                compressed("lui", rd=TEMPORARY, imm=page)
+                if narrow
+                else word("lui", TEMPORARY, immediate=page)
             )
             items.append(compressed("add", rd=TEMPORARY, rs2=DATA))
             for _ in range(1 + self.below(2)):
@@ -279,7 +306,8 @@ class Blocks:
             address = self.draw.choice(_NOWHERE) + self.draw.choice((0, 0, 0, 1, 2, 4))
             items = self.words.load(TEMPORARY, address)
             if self.chance(0.2):
-                return [*items, self.atomic_word(self.draw.choice(_AMOS), TEMPORARY)]
+                name = self.draw.choice((*_AMOS, "sc.w", "sc.d"))
+                return [*items, self.atomic_word(name, TEMPORARY)]
             return items + self.access(TEMPORARY, 0)
         if pick < 0.55:
             # At the window's edges, and at those of the main memory.
@@ -481,15 +509,12 @@ class Blocks:
                 word("jalr", self.words.target(), TEMPORARY, immediate=self.draw.choice((8, 9, 10, 11))),
                 self.words.narrow(),
             ]
-        address = self.draw.choice(_NOT_EXECUTABLE)
-        if self.chance(0.3):
-            address = self.memory_end
-        items = self.words.load(TEMPORARY, address)
+        items = self.words.load(TEMPORARY, self.not_executable())
         return [*items, word("jalr", RESUME, TEMPORARY, immediate=self.below(4))]
 
     def wild_return(self, here: int) -> list:
         """mret to where nothing can be fetched."""
-        items = self.words.load(TEMPORARY, self.draw.choice(_NOT_EXECUTABLE))
+        items = self.words.load(TEMPORARY, self.not_executable())
         items += [word("csrrw", 0, TEMPORARY, immediate=CSR.MEPC), word("mret")]
         return self.resume_behind(items)
 
@@ -524,7 +549,8 @@ class Blocks:
         if self.chance(0.1):
             number = self.draw.choice(_MISSING)
         if self.chance(0.1) and number >> 10 == 3:
-            return [word(self.draw.choice(("csrrw", "csrrs", "csrrwi")), self.words.target(), 5, immediate=number)]
+            name = self.draw.choice(("csrrw", "csrrs", "csrrwi"))
+            return [word(name, self.words.target(), 5, immediate=number)]
         name = self.draw.choice(("csrrs", "csrrc", "csrrsi", "csrrci"))
         items = [word(name, self.words.target(), 0, immediate=number)]
         return items + self.words.some(1)
@@ -545,7 +571,7 @@ class Blocks:
             name, number = "csrrw", CSR.MCAUSE
             operand = self.draw.choice((0, 1, 63, 1 << 63 | 7, 1 << 63 | 11))
         elif pick < 0.5:
-            number, operand = CSR.MCOUNTEREN, self.below(8)
+            number, operand = CSR.MCOUNTEREN, self.below(1 << self.counters)
         elif pick < 0.6:
             name, number, operand = "csrrw", CSR.MTVEC, VECTORS + self.below(2)
         elif pick < 0.75:
@@ -654,7 +680,8 @@ class Blocks:
         if self.chance(0.4):
             # A compressed instruction: c.li or c.addi with another immediate.
             rd = self.draw.choice(TARGETS)
-            target = compressed(self.draw.choice(("li", "addi", "andi" if rd in _SHORT else "li")), rd=rd, imm=1)
+            name = self.draw.choice(("li", "addi", "andi" if rd in _SHORT else "li"))
+            target = compressed(name, rd=rd, imm=1)
             items = [*self.words.load(SECOND, target & ~(31 << 2)),
                      word("andi", TEMPORARY, COUNTER, immediate=15),
                      compressed("slli", rd=TEMPORARY, imm=2)]  # fmt: skip
@@ -685,9 +712,9 @@ class Blocks:
     #: Makers and how often they are chosen.
     MIX = (
         (arithmetic, 24), (chain, 8), (constant, 8), (divide, 5), (memory, 20), (narrow_memory, 10), (far, 8),
-        (outside, 2), (atomic, 5), (reserved, 4), (branch, 22), (jump, 8), (local_call, 5), (call, 3),
-        (victim, 4), (cliff, 0.3), (loop, 5), (wild_jump, 1.5), (wild_return, 0.3), (trap, 2), (counter, 2),
-        (csr_read, 4), (csr_write, 5), (pmp, 3), (to_user, 2), (interrupt, 0.8), (modify, 1.5), (fence, 1),
+        (outside, 2), (atomic, 5), (reserved, 5), (branch, 22), (jump, 8), (local_call, 5), (call, 3),
+        (victim, 7), (cliff, 0.7), (loop, 5), (wild_jump, 1.5), (wild_return, 0.5), (trap, 2), (counter, 2),
+        (csr_read, 3), (csr_write, 4), (pmp, 3), (to_user, 4), (interrupt, 0.8), (modify, 2), (fence, 1),
         (wait, 0.1),
     )  # fmt: skip
 
@@ -723,7 +750,8 @@ class Blocks:
             *inner,
             compressed("addi", rd=INNER_COUNTER, imm=-1),
         ]
-        call = [word("bge", rs1=0, rs2=INNER_COUNTER, immediate=8), word("jal", LINK, immediate=-_bytes(head) - 4)]
+        call = [word("bge", rs1=0, rs2=INNER_COUNTER, immediate=8)]
+        call.append(word("jal", LINK, immediate=-_bytes(head) - 4))
         tail = [*self.inner.some(2), compressed("ldsp", rd=LINK, imm=8), compressed("addi16sp", imm=16)]
         return [*head, *call, *tail, compressed("jr", rs1=LINK)]
 

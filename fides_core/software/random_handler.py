@@ -1,16 +1,26 @@
 """The trap handler of random programs.
 
 It reads the trap registers, so that a comparison of registers compares them, and goes on behind what trapped;
-after an instruction access fault, and after any exception in a victim, at the address in RESUME. Every fourth
-exception returns to M-mode. A program that has had its number of exceptions ends there: not even a fault of
-the core can make it run for ever.
+after an instruction access fault, and after any exception in a victim, at the address in RESUME. Every few
+exceptions it returns to M-mode. A program that has had its number of exceptions ends there, so that none
+traps for ever.
 """
 
 from fides_core.isa.csrs import CSR
 from fides_core.soc.memory_map import CLINT, EXIT, MAIN_MEMORY_BASE
 
 from .random_layout import (
-    CODE, HANDLER, HANDLER_SECOND, KEPT, POINTER, RESUME, SECOND, TABLE, TEMPORARY, VECTORS, VICTIMS,
+    CODE,
+    HANDLER,
+    HANDLER_SECOND,
+    KEPT,
+    POINTER,
+    RESUME,
+    SECOND,
+    TABLE,
+    TEMPORARY,
+    VECTORS,
+    VICTIMS,
 )  # fmt: skip
 from .random_words import compressed, load_constant, size_of, to_bytes, word
 
@@ -24,7 +34,7 @@ _MPP = 3 << 11
 _BUDGET, _VICTIMS = 0, 8  # offsets from KEPT
 
 
-def _handler() -> list[int]:
+def _handler(user_traps: int) -> list[int]:
     a, b = HANDLER, HANDLER_SECOND
     code: list = []
     labels: dict[str, int] = {}
@@ -69,7 +79,7 @@ def _handler() -> list[int]:
         word("sd", rs1=POINTER, rs2=b, immediate=_BUDGET),
     )
     branch("bge", "end", 0, b)
-    add(word("andi", b, b, immediate=3))
+    add(word("andi", b, b, immediate=user_traps - 1))
     branch("bne", "return", b)
     add(*load_constant(b, _MPP), word("csrrs", 0, b, immediate=CSR.MSTATUS))
     label("return")
@@ -115,12 +125,13 @@ def exit_program(exit_code: int) -> list[int]:
     return [*items, word("jal", immediate=-sum(size_of(item) for item in items))]
 
 
-def handler_segments(most_exceptions: int, table: list[int]) -> list[tuple[int, bytes]]:
+def handler_segments(most_exceptions: int, user_traps: int, table: list[int]) -> list[tuple[int, bytes]]:
     """(offset in bytes from the start of the main memory, contents) of the jump to CODE, of the vector table
-    with the handler, and of KEPT. ``table``: the addresses for TABLE."""
+    with the handler, and of KEPT. ``user_traps``, a power of two: one in so many exceptions ends U-mode.
+    ``table``: the addresses for TABLE."""
     start = VECTORS + 4 * _VECTOR_COUNT
     vectors = [word("jal", immediate=start - at) for at in range(VECTORS, start, 4)]
-    code = to_bytes([*vectors, *_handler()])
+    code = to_bytes([*vectors, *_handler(user_traps)])
     assert VECTORS + len(code) <= KEPT
     kept = b"".join(number.to_bytes(8, "little") for number in (most_exceptions, VICTIMS))
     addresses = b"".join(address.to_bytes(8, "little") for address in table)

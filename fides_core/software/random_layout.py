@@ -32,7 +32,7 @@ ARENA_END = VICTIMS + 0x4000
 CLIFF_BYTES = 0x40
 LEAST_MEMORY = 1 << 18
 
-# Registers. Random instructions do not write these, except the handler's two, which it overwrites at any time.
+# Registers. Random instructions do not write these, except the handler's two, which it overwrites any time.
 RESUME = 31  # where the handler goes on after a fetch that failed, and after any trap in a victim
 DATA = 30  # BASE
 HANDLER, HANDLER_SECOND = 29, 28

@@ -16,8 +16,27 @@ from fides_core.soc.memory_map import MAIN_MEMORY_BASE
 from .random_blocks import Address, Blocks, Jump, item_bytes
 from .random_handler import EXIT_CODE, exit_program, handler_segments
 from .random_layout import (
-    BASE, CLIFF_BYTES, CODE, COUNTER, DATA, INNER_COUNTER, KEPT, LEAST_MEMORY, POINTER, RESUME, SECOND, STACK,
-    STACK_POINTER, TABLE_ENTRIES, TARGETS, TEMPORARY, VECTORS, VICTIM_BYTES, VICTIMS, WINDOW, WINDOW_BYTES,
+    BASE,
+    CLIFF_BYTES,
+    CODE,
+    COUNTER,
+    DATA,
+    INNER_COUNTER,
+    KEPT,
+    LEAST_MEMORY,
+    POINTER,
+    RESUME,
+    SECOND,
+    STACK,
+    STACK_POINTER,
+    TABLE_ENTRIES,
+    TARGETS,
+    TEMPORARY,
+    VECTORS,
+    VICTIM_BYTES,
+    VICTIMS,
+    WINDOW,
+    WINDOW_BYTES,
 )  # fmt: skip
 from .random_words import compressed, load_constant, size_of, to_bytes, word
 
@@ -113,7 +132,7 @@ class _Program:
         blocks: list[list] = []
         left = self.instructions
         while left > 0:
-            rounds = self.draw.choice((1, 8, 16, 25, 30, 40, 60))
+            rounds = self.draw.choice((1, 2, 4, 8, 8, 12, 16, 30))
             count = _BLOCKS_PER_SECTION // 2 + self.draw.randrange(_BLOCKS_PER_SECTION)
             count = max(1, min(count, left // (rounds * _EXECUTED_PER_BLOCK)))
             left -= count * rounds * _EXECUTED_PER_BLOCK
@@ -181,7 +200,9 @@ class _Program:
         value = self.blocks.words.value
         window = b"".join(value().to_bytes(8, "little") for _ in range(WINDOW_BYTES // 8))
         segments = [
-            *handler_segments(max(1000, self.instructions // 15), self.blocks.functions),
+            *handler_segments(
+                max(1000, self.instructions // 15), self.draw.choice((2, 4, 8, 16)), self.blocks.functions
+            ),
             (CODE - MAIN_MEMORY_BASE, contents),
             (VICTIMS - MAIN_MEMORY_BASE, to_bytes(victims)),
             (WINDOW - MAIN_MEMORY_BASE, window),

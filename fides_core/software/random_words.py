@@ -5,7 +5,7 @@ An instruction is an integer, of 16 bits when its lowest two are not 11, else of
 
 import random
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from fides_core.config import CoreConfig
 from fides_core.isa.compressed import COMPRESSED, CompressedInstruction, encode_compressed, find_compressed
@@ -30,6 +30,7 @@ def low_part(value: int) -> int:
     return (value & 0xFFF) - ((value & 0x800) << 1)
 
 
+@lru_cache(1 << 16)
 def word(name: str, rd: int = 0, rs1: int = 0, rs2: int = 0, immediate: int = 0) -> int:
     """The word of a 32-bit instruction, as ``isa.encode`` makes it, with 12-bit immediates, shift amounts
     and upper immediates cut to their fields. ``immediate``: also the CSR number, and aq and rl of atomic
@@ -57,6 +58,7 @@ def word(name: str, rd: int = 0, rs1: int = 0, rs2: int = 0, immediate: int = 0)
     return encode(name, rd=rd, rs1=rs1, rs2=rs2, imm=immediate)
 
 
+@lru_cache(1 << 16)
 def compressed(name: str, **operands: int) -> int:
     """The halfword of ``c.<name>``; the operands are those of ``isa.encode_compressed``."""
     return encode_compressed(f"c.{name}", **operands)

@@ -9,7 +9,14 @@ import pytest
 from fides_core.config import preset
 from fides_core.errors import UserError
 from fides_core.flow import lockstep, tools
-from fides_core.flow.lockstep import FAULTS, VARIANTS, Lockstep, LockstepOutcome, lockstep_config, variants_of
+from fides_core.flow.lockstep import (
+    FAULTS,
+    VARIANTS,
+    Lockstep,
+    LockstepOutcome,
+    lockstep_config,
+    variants_of,
+)  # fmt: skip
 from fides_core.flow.reference import SPIKE_CFLAGS, reference_isa
 
 INSTRUCTIONS = 30_000
@@ -80,6 +87,16 @@ def test_every_field_is_compared(checker, fault):
 def test_what_is_no_difference_is_noticed_too(checker, broken, reason):
     report = checker(lockstep_config("base"), broken).run(5, INSTRUCTIONS).mismatch
     assert report and reason in report
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["STALE_CODE", "SC_VALUE", "STRADDLE_VALUE", "ILLEGAL_VALUE", "LINK", "FETCHES_DEVICES", "PAST_THE_END"],
+)
+def test_programs_find_faults_of_the_core(checker, broken):
+    run = checker(lockstep_config("base"), broken)
+    # Within about 4 million instructions, a fifth of what a whole run has.
+    assert any(run.run(seed, 100_000).mismatch for seed in range(40))
 
 
 def test_a_reservation_may_be_lost_in_a_trap(checker):

@@ -16,11 +16,11 @@ from fides_core.flow.reference import Reference
 from fides_core.isa.compressed import COMPRESSED, find_compressed
 from fides_core.isa.csrs import CSR
 from fides_core.isa.instructions import INSTRUCTIONS, Format, find, instructions
+from fides_core.soc.memory_map import MAIN_MEMORY_BASE
 from fides_core.software.random_handler import EXIT_CODE, OUT_OF_TRAPS, handler_segments
 from fides_core.software.random_layout import CLIFF_BYTES, CODE, KEPT, POINTER, TARGETS, TEMPORARY, VECTORS
 from fides_core.software.random_program import generate
 from fides_core.software.random_words import CORNERS, WordSource, load_constant, size_of, to_bytes, word
-from fides_core.soc.memory_map import MAIN_MEMORY_BASE
 
 
 def execute(words):
@@ -160,7 +160,8 @@ def test_programs_fit_their_place(memory_bytes):
         assert program.segments[-1][0] + CLIFF_BYTES == memory_bytes
         # Wide instructions at all halfwords, and in every place of a doubleword.
         starts = itertools.accumulate(size_of(code) for code in program.code)
-        wide = Counter(start % 8 for start, code in zip(starts, program.code[1:]) if size_of(code) == 4)
+        behind = zip(starts, program.code[1:], strict=False)
+        wide = Counter(start % 8 for start, code in behind if size_of(code) == 4)
         assert set(wide) == {0, 2, 4, 6}
         assert all(0 <= code < 1 << 8 * size_of(code) for code in program.code)
     with pytest.raises(ValueError, match="more than"):
@@ -208,7 +209,7 @@ def test_programs_end_and_reach_everything(reference, name, entries):
         succeeded += outcome.store_conditional[0]
         failed += outcome.store_conditional[1]
     assert exits[EXIT_CODE] > 20
-    assert total > 12 * asked and total > 10 * generated
+    assert total > 12 * asked and total > 5 * generated
     everything = {row.name for row in spike.rows} | {row.name for row in COMPRESSED}
     assert set(executed) == everything - {"ecall", "ebreak", "c.ebreak"}  # these only trap
     assert set(causes) == {1, 2, 3, 4, 5, 6, 7, 8, 11}
@@ -221,7 +222,7 @@ def test_a_program_that_traps_for_ever_ends(reference):
     code = to_bytes([*load_constant(POINTER, KEPT), *load_constant(TEMPORARY, VECTORS),
                      word("csrrw", rs1=TEMPORARY, immediate=CSR.MTVEC), word("ecall"),
                      word("jal", immediate=-4)])  # fmt: skip
-    segments = [*handler_segments(50, []), (CODE - MAIN_MEMORY_BASE, code)]
+    segments = [*handler_segments(50, 4, []), (CODE - MAIN_MEMORY_BASE, code)]
     outcome = reference(config).run(segments, 100_000)
     assert outcome.exit_code == OUT_OF_TRAPS and outcome.causes == {11: 50}
 
