@@ -5,23 +5,36 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..axi.signatures import Axi4
+from ..cache import MemorySystem
 from ..config import CoreConfig
 from ..core.bus import DataBus, InstructionBus
 from ..core.core import Core
 from ..core.rvfi import RVFI
+from .memory_map import BOOT_ROM, MAIN_MEMORY_BASE, Region
 from .stalls import RandomStalls
 
 __all__ = ["Tile"]
+
+
+def _region(region: Region) -> tuple[int, int]:
+    return region.base, region.size
 
 
 class Tile(wiring.Component):
     """With caches the ports are ``iaxi`` (reads only) and ``daxi``, of AXI4; without them ``ibus`` and
     ``dbus`` of ``core/bus.py``. ``time``: mtime. Interrupts are level-sensitive. With ``config.rvfi`` the
     retirement port is ``rvfi``. ``random_stalls``: None, or the seed of random waits on the core's buses
-    (verification builds only)."""
+    (verification builds only). ``cacheable``: base and size in bytes of the main memory; instructions are
+    fetched from there and from the boot ROM only."""
 
-    def __init__(self, config: CoreConfig, random_stalls: int | None = None):
-        self._config, self._random_stalls = config, random_stalls
+    def __init__(
+        self,
+        config: CoreConfig,
+        random_stalls: int | None = None,
+        *,
+        cacheable: tuple[int, int] = (MAIN_MEMORY_BASE, 1 << 31),
+    ):
+        self._config, self._random_stalls, self._cacheable = config, random_stalls, cacheable
         if config.icache:
             ports = {"iaxi": Out(Axi4()), "daxi": Out(Axi4())}
         else:
@@ -62,9 +75,9 @@ class Tile(wiring.Component):
         return m
 
     def _caches(self, m, core, ibus, dbus):
-        from ..cache import MemorySystem
-
-        m.submodules.caches = caches = MemorySystem(self._config)
+        m.submodules.caches = caches = MemorySystem(
+            self._config, executable=(_region(BOOT_ROM), self._cacheable), cacheable=self._cacheable
+        )
         connect(m, ibus, caches.ibus)
         connect(m, dbus, caches.dbus)
         connect(m, caches.iaxi, flipped(self.iaxi))

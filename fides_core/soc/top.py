@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out, connect
 
 from ..config import Config
 from ..core.rvfi import RVFI_FIELDS
+from . import memory_map
 from .cached import Cached
 from .memory import MainMemory
 from .peripherals import Peripherals
@@ -38,7 +39,11 @@ class FidesSoC(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        m.submodules.tile = tile = Tile(config.core, config.soc.random_stalls)
+        m.submodules.tile = tile = Tile(
+            config.core,
+            config.soc.random_stalls,
+            cacheable=(memory_map.MAIN_MEMORY_BASE, config.soc.memory_bytes),
+        )
         m.submodules.peripherals = peripherals = Peripherals(config)
         if config.core.icache:
             m.submodules.bus = bus = Cached(config)
