@@ -71,7 +71,7 @@ class DataCache(wiring.Component):
         line_bit = 3 + beat_bits
         tag_bit = line_bit + index_bits
         word_bits = beat_bits + index_bits
-        tag_layout = data.StructLayout({"valid": 1, "tag": 32 - tag_bit})
+        tag_layout = data.StructLayout({"valid": 1, "dirty": 1, "tag": 32 - tag_bit})
 
         state = Signal(_State)
         pending = Signal()
@@ -87,6 +87,7 @@ class DataCache(wiring.Component):
         held = Signal(64, reset_less=True)
         held_lanes = Signal(8)
         held_address = Signal(29, reset_less=True)
+        held_way = Signal(ways, reset_less=True)
 
         def at(*states):
             return Cat(state == one for one in states).any()
@@ -124,16 +125,15 @@ class DataCache(wiring.Component):
         chosen_tag = Signal(32 - tag_bit)
         old_tag = Signal(32 - tag_bit, reset_less=True)
         old_dirty = Signal()
+        same_set = Signal()
+        m.d.comb += same_set.eq((held_lanes != 0) & (held_address[beat_bits:word_bits] == index))
         words = []
         for way in range(ways):
             line_memory = Memory(shape=64, depth=1 << word_bits, init=[], attrs={"ram_style": "block"})
             tag_memory = Memory(shape=tag_layout, depth=config.sets, init=[], attrs={"ram_style": "block"})
-            dirty_memory = Memory(shape=1, depth=config.sets, init=[], attrs={"ram_style": "distributed"})
-            for name, memory in (("lines", line_memory), ("tags", tag_memory), ("dirty", dirty_memory)):
-                m.submodules[f"{name}{way}"] = memory
+            m.submodules[f"lines{way}"], m.submodules[f"tags{way}"] = line_memory, tag_memory
             line_read, line_write = line_memory.read_port(), line_memory.write_port(granularity=8)
             tag_read, tag_write = tag_memory.read_port(), tag_memory.write_port()
-            dirty_read, dirty_write = dirty_memory.read_port(domain="comb"), dirty_memory.write_port()
             chosen = victim == way if ways > 1 else Const(1)
             m.d.comb += [
                 line_read.addr.eq(read_word),
@@ -146,18 +146,22 @@ class DataCache(wiring.Component):
                 line_write.data.eq(writes),
                 line_write.en.eq(Mux(stores & hits[way], lanes, 0) | (filling & chosen).replicate(8)),
                 tag_write.addr.eq(index),
-                tag_write.data.tag.eq(address[tag_bit:]),
-                tag_write.data.valid.eq(filling & ~failed & ~axi.rresp[1]),
-                tag_write.en.eq((state == _State.RESET) | (filling & axi.rlast & chosen)),
-                dirty_read.addr.eq(index),
-                dirty_write.addr.eq(index),
-                dirty_write.data.eq(looking),
-                dirty_write.en.eq((stores & hits[way]) | (at(_State.EVICTED, _State.FILL) & chosen)),
+                tag_write.data.tag.eq(Mux(cleaning, old_tag, address[tag_bit:])),
+                tag_write.data.valid.eq(looking | cleaning | (filling & ~failed & ~axi.rresp[1])),
+                tag_write.data.dirty.eq(looking),
+                tag_write.en.eq(
+                    (state == _State.RESET)
+                    | (stores & hits[way])
+                    | ((filling | (cleaning & (state == _State.EVICTED))) & chosen)
+                ),
             ]
             with m.If(chosen):
                 m.d.comb += [
                     chosen_tag.eq(tag_read.data.tag),
-                    old_dirty.eq(tag_read.data.valid & dirty_read.data),
+                    # A store of the cycle before was not read yet.
+                    old_dirty.eq(
+                        tag_read.data.valid & (tag_read.data.dirty | (held_way[way] & same_set & looking))
+                    ),
                 ]
             words.append(line_read.data)
 
@@ -237,7 +241,7 @@ class DataCache(wiring.Component):
                 wdata.eq(bus.wdata),
             ]
         with m.If(looking | uncached):
-            m.d.sync += [held.eq(writes), held_address.eq(address[3:])]
+            m.d.sync += [held.eq(writes), held_address.eq(address[3:]), held_way.eq(hits)]
         with m.If(filling | sent):
             m.d.sync += beat.eq(beat + 1)
 
@@ -274,7 +278,7 @@ class DataCache(wiring.Component):
             with m.Case(_State.EVICTED):
                 m.d.sync += beat.eq(0)
                 with m.If(axi.bvalid):
-                    m.d.sync += state.eq(Mux(cleaning, _State.CLEANING, _State.REQUEST))
+                    m.d.sync += state.eq(Mux(cleaning, _State.CLEAN, _State.REQUEST))
             with m.Case(_State.REQUEST):
                 with m.If(axi.arready):
                     m.d.sync += state.eq(_State.FILL)
