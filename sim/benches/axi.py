@@ -63,25 +63,29 @@ class Port:
 
 class Manager:
     """Makes transactions, up to two reads and two writes at a time; ``eager``: without waits of its own.
-    Data may come before, with and behind its address. Call ``drive`` before a cycle's signals have settled
-    and ``sample`` afterwards; ``done`` collects what is complete."""
+    Data comes with or behind its address, with ``early_data`` also before. Call ``drive`` before a cycle's
+    signals have settled and ``sample`` afterwards; ``done`` collects what is complete."""
 
-    def __init__(self, port: Port, random, *, eager: bool = False):
-        self.port, self.random, self.eager = port, random, eager
+    def __init__(self, port: Port, random, *, early_data: bool, eager: bool = False):
+        self.port, self.random, self.early_data, self.eager = port, random, early_data, eager
         self.waiting = {False: [], True: []}  # by direction; addresses that are to be sent
         self.open = {False: [], True: []}  # sent, not answered
         self.data = []  # beats to be sent
         self.done = []
         self.shown = {"ar": False, "aw": False, "w": False}
         self.cycle = 0
-        port.set(arvalid=0, awvalid=0, wvalid=0, rready=0, bready=0, arprot=0, arcache=0, awprot=0, awcache=0)
+        port.set(arvalid=0, awvalid=0, wvalid=0, rready=0, bready=0)
+        port.set(arprot=0, arcache=0, awprot=0, awcache=0)
 
     def start(self, transaction: Transaction) -> None:
         """Put into the queue."""
         self.waiting[transaction.write].append(transaction)
         if transaction.write:
             last = len(transaction.data) - 1
-            self.data += [(value, strobes, i == last) for i, (value, strobes) in enumerate(transaction.data)]
+            self.data += [
+                (transaction, value, strobes, i == last)
+                for i, (value, strobes) in enumerate(transaction.data)
+            ]
 
     def count(self, write: bool) -> int:
         """Transactions of a direction that are not complete."""
@@ -89,6 +93,11 @@ class Manager:
 
     def _now(self) -> bool:
         return self.eager or self.random.random() < 0.5
+
+    def _may_send(self) -> bool:
+        t = self.data[0][0]
+        shown = self.shown["aw"] and t is self.waiting[True][0]
+        return self.early_data or shown or t not in self.waiting[True]
 
     def drive(self) -> None:
         port = self.port
@@ -105,8 +114,8 @@ class Manager:
                 })  # fmt: skip
             else:
                 port.set(**{f"{channel}valid": 0})
-        if self.data and (self.shown["w"] or self._now()):
-            value, strobes, last = self.data[0]
+        if self.data and (self.shown["w"] or (self._may_send() and self._now())):
+            _, value, strobes, last = self.data[0]
             self.shown["w"] = True
             port.set(wvalid=1, wdata=value, wstrb=strobes, wlast=last)
         else:
@@ -158,12 +167,14 @@ class Subordinate:
     def drive(self) -> None:
         port, flip = self.port, self.random.random
         port.set(arready=flip() < 0.5 and len(self.reads) < 2)
-        for channel, ready in (("aw", not self.addresses), ("w", len(self.data) < 20)):
+        for channel, ready in (("aw", not self.addresses), ("w", len(self.data) < 40)):
             if self.order == "address" and channel == "w":
                 ready = bool(self.addresses)
             if self.order == "data" and channel == "aw":
                 ready = bool(self.data) and not self.addresses
-            port.set(**{f"{channel}ready": ready and self.order != "together" and flip() < 0.5})
+            if self.order == "together" and not self.addresses:
+                ready = False
+            port.set(**{f"{channel}ready": ready and flip() < 0.5})
         if self.reads and (self.shown["r"] or flip() < 0.5):
             identifier, words = self.reads[0]
             self.shown["r"] = True
