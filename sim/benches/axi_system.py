@@ -14,9 +14,9 @@ COMPARE = CLINT.base + 0x4000
 NOWHERE = (0x0, BOOT_ROM.base - 8, BOOT_ROM.base + BOOT_ROM.size, PLIC.base, 0x7FFF_FFF8, 0xFFFF_FFF8)
 REQUIRED = [
     "line read by both", "line written", "narrow write", "byte read", "wrapping read",
-    "fetch of the boot ROM", "read of the boot ROM", "write to the boot ROM", "fetch of a device",
-    "read of nowhere", "write to nowhere", "fetch of nowhere", "mtimecmp written", "mtimecmp read", "burst read of a device",
-    "burst write to a device", "software interrupt", "character sent",
+    "fetch of the boot ROM", "read of the boot ROM", "write to the boot ROM",
+    "fetch of a device", "read of nowhere", "write to nowhere", "fetch of nowhere", "mtimecmp written",
+    "mtimecmp read", "burst read of a device", "burst write to a device", "software interrupt", "character sent",
 ]  # fmt: skip
 
 

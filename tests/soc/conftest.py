@@ -14,6 +14,15 @@ from fides_core.core.rvfi import RVFI
 from fides_core.soc import tile
 
 
+class Counter(wiring.Component):
+    retired: Out(64)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += self.retired.eq(self.retired + 1)
+        return m
+
+
 class IdleCore(wiring.Component):
     """It counts cycles, as if it retired instructions."""
 
@@ -36,10 +45,9 @@ class IdleCore(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.csr = csr = Module()
-        retired, m_pc = Signal(64), Signal(32)
-        csr.d.sync += retired.eq(retired + 1)
-        m.d.comb += m_pc.eq(retired)
+        m.submodules.csr = csr = Counter()
+        m_pc = Signal(32)
+        m.d.comb += m_pc.eq(csr.retired)
         return m
 
 
