@@ -59,7 +59,8 @@ def observe(m: Module, checker, port) -> None:
 
 
 class _Queue(wiring.Component):
-    """``depth`` entries of ``width`` bits; ``head`` is the oldest, and ``tail`` itself when there are none. A push beyond the depth is ignored, as is a pop of nothing."""
+    """``depth`` entries of ``width`` bits; ``head`` is the oldest, and ``tail`` itself when there are none. A
+    push beyond the depth is ignored, as is a pop of nothing."""
 
     def __init__(self, width: int, depth: int):
         self._width, self._depth = width, depth

@@ -16,7 +16,8 @@ REQUIRED = [
     "line read by both", "line written", "narrow write", "byte read", "wrapping read",
     "fetch of the boot ROM", "read of the boot ROM", "write to the boot ROM",
     "fetch of a device", "read of nowhere", "write to nowhere", "fetch of nowhere", "mtimecmp written",
-    "mtimecmp read", "burst read of a device", "burst write to a device", "software interrupt", "character sent",
+    "mtimecmp read", "burst read of a device", "burst write to a device",
+    "software interrupt", "character sent",
 ]  # fmt: skip
 
 
