@@ -121,6 +121,28 @@ def sim(
     raise typer.Exit(0 if outcome.exit_code == 0 else 1)
 
 
+@app.command()
+def lockstep(
+    preset: Annotated[str, typer.Option(help="A preset without Xfides.")] = "base",
+    variant: Annotated[str, typer.Option(help="A verification variant, or all of them.")] = "all",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first program.")] = 1,
+    programs: Annotated[int, typer.Option(min=1, help="Programs of each variant.")] = 20,
+    instructions: Annotated[int, typer.Option(min=1, help="Instructions of a program, about.")] = 100_000,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes.")] = _CORES,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.0, help="Start no program of a variant after so many seconds.")
+    ] = None,
+) -> None:
+    """Compare a preset with Spike on random programs.
+
+    The exit code is 0 when they agree, 1 at the first difference, which is printed with the command that
+    shows it again, 2 when the preset cannot be compared or a tool is missing.
+    """
+    from fides_core.flow.lockstep import run_command
+
+    raise typer.Exit(run_command(preset, variant, seed, programs, instructions, jobs, seconds))
+
+
 def _area_lines(results) -> Iterator[str]:
     for name, result in results.items():
         for what, area in (("core", result.core), *result.units.items()):

@@ -44,7 +44,7 @@ class PredictorConfig:
     """Branch prediction. ``btb_entries``: branch target buffer, 64..2048, a power of two (512 fill one block
     RAM); ``history``: bits of global history of the gshare predictor, 0..12 (0: bimodal), its table has
     2^max(history, 9) two-bit counters; ``return_stack``: entries of the return-address stack, 0 or a power of
-    two up to 32. Raises ValueError for other values."""
+    two in 2..32. Raises ValueError for other values."""
 
     btb_entries: int = 512
     history: int = 9
@@ -55,8 +55,8 @@ class PredictorConfig:
             raise ValueError(f"btb_entries must be a power of two in 64..2048, not {self.btb_entries}")
         if not 0 <= self.history <= 12:
             raise ValueError(f"history must be in 0..12 bits, not {self.history}")
-        if self.return_stack and not (_power_of_two(self.return_stack) and self.return_stack <= 32):
-            raise ValueError(f"return_stack must be 0 or a power of two up to 32, not {self.return_stack}")
+        if self.return_stack and not (_power_of_two(self.return_stack) and 2 <= self.return_stack <= 32):
+            raise ValueError(f"return_stack must be 0 or a power of two in 2..32, not {self.return_stack}")
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,8 @@ class CoreConfig:
     @property
     def isa(self) -> str:
         """Every implemented extension, as a RISC-V ISA string."""
-        extensions = ["zicntr", *(["zicond"] if self.zicond else []), "zicsr", "zifencei"]
-        if self.hpm_counters:
-            extensions.append("zihpm")
+        # Event counters that are left out read 0, which Zihpm allows.
+        extensions = ["zicntr", *(["zicond"] if self.zicond else []), "zicsr", "zifencei", "zihpm"]
         if self.bitmanip:
             extensions += ["zba", "zbb", "zbs"]
         return "_".join(["rv64imac", *extensions])

@@ -1,75 +1,309 @@
-"""Arithmetic and logic of RV64I; combinational."""
+"""Arithmetic, logic and bit manipulation; combinational.
 
-from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import wiring
+One adder, one right shifter (left shifts pass through it reversed, rotations feed what falls out back in), one
+comparison. What each instruction needs of them is in ``ALU_CONTROL``, which the decoder turns into signals.
+"""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["ALU"]
+from ..config import CoreConfig
+
+__all__ = ["ALU", "ALU_CONTROL", "AluControl", "AluResult", "Bytes", "Logic"]
+
+
+class AluResult(enum.IntEnum, shape=3):
+    """Which part of the ALU gives the result."""
+
+    SUM = 0
+    LOGIC = 1
+    SHIFT = 2
+    SHIFT_LEFT = 3
+    FLAG = 4  # slt, sltu; bext with function 1
+    COUNT = 5  # zeros from the right of what enters the shifter; ones with function 1
+    BYTES = 6
+
+
+class Logic(enum.IntEnum, shape=3):
+    """``function`` of AluResult.LOGIC, of the first operand and the second, which may be inverted."""
+
+    XOR = 0
+    OR = 1
+    AND = 2
+    A = 3
+    B = 4
+    NOT_B = 5
+    ZERO = 6
+
+
+class Bytes(enum.IntEnum, shape=3):
+    """``function`` of AluResult.BYTES."""
+
+    SEXT_B = 0
+    SEXT_H = 1
+    ZEXT_H = 2
+    REV8 = 4
+    ORC_B = 5
+
+
+class AluControl(data.Struct):
+    """What the ALU does; all zero adds. ``word``: operate on 32 bits, sign-extend the result."""
+
+    result: AluResult
+    function: 3  # Logic or Bytes, or as said at AluResult
+    subtract: 1  # invert the second operand; the adder adds 1 to it
+    unsigned: 1  # comparisons
+    word: 1
+    left: 1  # reverse what enters the shifter
+    rotate: 1
+    arithmetic: 1  # shift the sign in
+    zero_upper: 1  # the first operand is its lower half (.uw)
+    shift_add: 2  # shift the first operand of the adder left by that much
+    single: 1  # the second operand of LOGIC is the bit that it names
+    choose: 1  # LOGIC gives the operand that is less, or, with other, the greater one
+    clear: 1  # LOGIC gives 0 if the second operand is 0, or, with other, if it is not; else the first
+    other: 1
+
+
+def _control(**fields) -> dict[str, int]:
+    return {name: int(value) for name, value in fields.items()}
+
+
+def _instructions() -> dict[str, dict[str, int]]:
+    logic, shift = AluResult.LOGIC, AluResult.SHIFT
+    left = {"result": AluResult.SHIFT_LEFT, "left": 1}
+    table = {
+        "add": {}, "sub": _control(subtract=1), "sll": left, "srl": _control(result=shift),
+        "sra": _control(result=shift, arithmetic=1),
+        "slt": _control(result=AluResult.FLAG, subtract=1),
+        "sltu": _control(result=AluResult.FLAG, subtract=1, unsigned=1),
+        "xor": _control(result=logic, function=Logic.XOR), "or": _control(result=logic, function=Logic.OR),
+        "and": _control(result=logic, function=Logic.AND),
+    }  # fmt: skip
+    for name in ("xor", "or", "and"):
+        table[{"xor": "xnor", "or": "orn", "and": "andn"}[name]] = table[name] | _control(subtract=1)
+    for name, fields in (("min", {}), ("max", _control(other=1))):
+        table[name] = _control(result=logic, subtract=1, choose=1) | fields
+        table[name + "u"] = table[name] | _control(unsigned=1)
+    table |= {"rol": left | _control(rotate=1), "ror": _control(result=shift, rotate=1)}
+    for name in ("add", "sub", "sll", "srl", "sra", "rol", "ror"):
+        table[name + "w"] = table[name] | _control(word=1)
+    for name, function in (("bset", Logic.OR), ("binv", Logic.XOR), ("bclr", Logic.AND)):
+        table[name] = _control(result=logic, function=function, single=1, subtract=name == "bclr")
+    table["bext"] = _control(result=AluResult.FLAG, function=1)
+    # Immediate forms.
+    for name in ("add", "addw", "slt", "xor", "or", "and", "sll", "srl", "sra", "bset", "binv", "bclr", "bext"):
+        table[f"{name}i"] = table[name]
+    table |= {"sltiu": table["sltu"], "rori": table["ror"], "roriw": table["rorw"]}
+    for name in ("sll", "srl", "sra"):
+        table[f"{name}iw"] = table[f"{name}w"]
+    table["addiw"] = table.pop("addwi")
+    # Zba
+    for log2 in range(1, 4):
+        table[f"sh{log2}add"] = _control(shift_add=log2)
+        table[f"sh{log2}add.uw"] = _control(shift_add=log2, zero_upper=1)
+    table |= {"add.uw": _control(zero_upper=1), "slli.uw": left | _control(zero_upper=1)}
+    # Counts: leading zeros are the trailing ones of the reversed operand; a word is doubled before.
+    count = {"result": int(AluResult.COUNT)}
+    table |= {
+        "clz": count | _control(left=1), "ctz": count, "cpop": count | _control(function=1),
+        "clzw": count | _control(left=1, rotate=1, word=1), "ctzw": count | _control(word=1),
+        "cpopw": count | _control(function=1, word=1),
+    }  # fmt: skip
+    for function in Bytes:
+        name = function.name.lower().replace("_", ".")
+        table[name] = _control(result=AluResult.BYTES, function=function)
+    # Zicond
+    table |= {
+        "czero.eqz": _control(result=logic, clear=1),
+        "czero.nez": _control(result=logic, clear=1, other=1),
+    }
+    # A: the first operand is what memory holds.
+    amos = {"swap": _control(result=logic, function=Logic.B)}
+    amos |= {name: table[name] for name in ("add", "xor", "and", "or", "min", "max", "minu", "maxu")}
+    for name, fields in amos.items():
+        table |= {f"amo{name}.w": fields, f"amo{name}.d": fields}
+    for name in ("beq", "bne", "blt", "bge"):
+        table[name] = _control(subtract=1)
+    table |= {name: _control(subtract=1, unsigned=1) for name in ("bltu", "bgeu")}
+    return {name: {field: int(value) for field, value in fields.items()} for name, fields in table.items()}
+
+
+#: The fields of AluControl that are not 0, by instruction. Instructions that are not here leave all at 0.
+ALU_CONTROL: dict[str, dict[str, int]] = _instructions()
 
 
 class ALU(wiring.Component):
-    """``funct3`` selects as in the manual's OP encodings (unprivileged ISA, section 2.4); ``subtract`` is set
-    for sub, the set-less-than instructions and branches, ``arithmetic`` for sra; ``word`` gives the 32-bit
-    forms.
+    """``result`` (64 bits) of ``a`` and ``b`` as ``control`` says.
 
-    Outputs: ``result`` (64 bits), ``total`` (64 bits, the sum or difference), ``equal`` and ``less`` of the
-    operands (``unsigned`` chooses the comparison; ``less`` needs ``subtract``).
+    ``total``: sum or difference (64 bits), whatever the result is; ``equal`` and ``less`` (which needs
+    ``control.subtract``) compare the operands. Bit manipulation and conditional zero are there as far as the
+    configuration has them.
     """
 
-    a: In(64)
-    b: In(64)
-    funct3: In(3)
-    subtract: In(1)
-    arithmetic: In(1)
-    unsigned: In(1)
-    word: In(1)
-    result: Out(64)
-    total: Out(64)
-    equal: Out(1)
-    less: Out(1)
+    def __init__(self, config: CoreConfig):
+        self._bitmanip = config.bitmanip
+        self._zicond = config.zicond
+        super().__init__(
+            {
+                "a": In(64),
+                "b": In(64),
+                "control": In(AluControl),
+                "result": Out(64),
+                "total": Out(64),
+                "equal": Out(1),
+                "less": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
-        a, b = self.a, self.b
+        a, b, control = self.a, self.b, self.control
+
+        # Operands of adder and logic.
+        first = a
+        second = Signal(64)
+        # The first operand of adder and shifter: its upper half may be masked.
+        masked = a
+        if self._bitmanip:
+            masked = Signal(64)
+            first = Signal(64)
+            m.d.comb += [
+                masked.eq(Cat(a[:32], a[32:] & (~control.zero_upper).replicate(32))),
+                first.eq(masked << control.shift_add),
+            ]
+            low, high = Signal(8), Signal(8)
+            m.d.comb += [low.eq(1 << b[:3]), high.eq(1 << b[3:6])]
+            bit = Cat(low[i % 8] & high[i // 8] for i in range(64))
+            m.d.comb += second.eq(Mux(control.single, bit, b) ^ control.subtract.replicate(64))
+        else:
+            m.d.comb += second.eq(b ^ control.subtract.replicate(64))
 
         # The carry-in as an extra low bit keeps add and subtract on one carry chain.
         wide = Signal(66)
         m.d.comb += [
-            wide.eq(Cat(1, a) + Cat(self.subtract, b ^ self.subtract.replicate(64))),
+            wide.eq(Cat(1, first) + Cat(control.subtract, second)),
             self.total.eq(wide[1:65]),
             self.equal.eq(a == b),
-            self.less.eq(Mux(a[63] ^ b[63], Mux(self.unsigned, b[63], a[63]), ~wide[65])),
+            self.less.eq(Mux(a[63] ^ b[63], Mux(control.unsigned, b[63], a[63]), ~wide[65])),
         ]
 
-        # One right shifter; left shifts pass through it reversed.
-        left = self.funct3 == 1
-        amount = Signal(6)
-        fill = Signal()
-        shift_in = Signal(64)
-        shifted = Signal(64)
-        upper = Mux(self.word, (self.arithmetic & a[31]).replicate(32), a[32:])
-        m.d.comb += [
-            amount.eq(Cat(b[:5], b[5] & ~self.word)),
-            fill.eq(self.arithmetic & Mux(self.word, a[31], a[63])),
-            shift_in.eq(Mux(left, a[::-1], Cat(a[:32], upper))),
-            shifted.eq(Cat(shift_in, fill).as_signed() >> amount),
-        ]
+        function = Signal(Logic)
+        logic = Signal(64)
+        m.d.comb += function.eq(control.function)
+        with m.If(control.choose):
+            m.d.comb += function.eq(Mux(self.less ^ control.other, Logic.A, Logic.NOT_B))
+        if self._zicond:
+            with m.If(control.clear):
+                m.d.comb += function.eq(Mux((b == 0) ^ control.other, Logic.ZERO, Logic.A))
+        with m.Switch(function):
+            for value, word in (
+                (Logic.XOR, a ^ second),
+                (Logic.OR, a | second),
+                (Logic.AND, a & second),
+                (Logic.A, a),
+                (Logic.B, second),
+                (Logic.NOT_B, ~second),
+            ):
+                with m.Case(value):
+                    m.d.comb += logic.eq(word)
 
+        entering, shifted = self._shifter(m, masked)
+        result = self.control.result
         value = Signal(64)
-        with m.Switch(self.funct3):
-            with m.Case(0):
+        with m.Switch(result):
+            with m.Case(AluResult.SUM):
                 m.d.comb += value.eq(self.total)
-            with m.Case(1):
-                m.d.comb += value.eq(shifted[::-1])
-            with m.Case(2, 3):
-                m.d.comb += value.eq(self.less)
-            with m.Case(4):
-                m.d.comb += value.eq(a ^ b)
-            with m.Case(5):
+            with m.Case(AluResult.LOGIC):
+                m.d.comb += value.eq(logic)
+            with m.Case(AluResult.SHIFT):
                 m.d.comb += value.eq(shifted)
-            with m.Case(6):
-                m.d.comb += value.eq(a | b)
-            with m.Case(7):
-                m.d.comb += value.eq(a & b)
-        m.d.comb += self.result.eq(Cat(value[:32], Mux(self.word, value[31].replicate(32), value[32:])))
+            with m.Case(AluResult.SHIFT_LEFT):
+                m.d.comb += value.eq(shifted[::-1])
+            with m.Case(AluResult.FLAG):
+                flag = self.less
+                if self._bitmanip:
+                    flag = Mux(control.function[0], shifted[0], flag)
+                m.d.comb += value.eq(flag)
+            if self._bitmanip:
+                with m.Case(AluResult.COUNT):
+                    m.d.comb += value.eq(Mux(control.function[0], self._ones(m), self._zeros(m, entering)))
+                with m.Case(AluResult.BYTES):
+                    m.d.comb += value.eq(self._bytes(m))
+        m.d.comb += self.result.eq(Cat(value[:32], Mux(control.word, value[31].replicate(32), value[32:])))
         return m
+
+    def _shifter(self, m, a):
+        """What of operand ``a`` enters the shifter, and what it gives."""
+        b, control = self.b, self.control
+        sign = control.arithmetic & Mux(control.word, a[31], a[63])
+        rotate = control.rotate if self._bitmanip else Const(0)
+        # A word that rotates is doubled.
+        upper = Mux(control.word, Mux(rotate, a[:32], sign.replicate(32)), a[32:])
+        operand = Cat(a[:32], upper)
+        word = Signal(64)
+        amount = Signal(6)
+        m.d.comb += [
+            word.eq(Mux(control.left, operand[::-1], operand)),
+            amount.eq(Cat(b[:5], b[5] & ~control.word)),
+        ]
+        entering = word
+        for log2 in (4, 2, 0):
+            unit = 1 << log2
+            outside = Mux(rotate, word[: 3 * unit], sign.replicate(3 * unit))
+            longer = Cat(word, outside)
+            shifted = Signal(64, name=f"shifted_by_{unit}")
+            with m.Switch(amount[log2 : log2 + 2]):
+                for steps in range(4):
+                    with m.Case(steps):
+                        m.d.comb += shifted.eq(longer[steps * unit : steps * unit + 64])
+            word = shifted
+        return entering, word
+
+    def _zeros(self, m, word):
+        """Trailing zeros of what enters the shifter, of its lower half for words."""
+        counted = Signal(64)
+        m.d.comb += counted.eq(Cat(word[:32], Mux(self.control.word, 1, word[32:])))
+        groups = [counted[8 * i : 8 * i + 8] for i in range(8)]
+        found = Signal(8)
+        group = Signal(8)
+        high = Signal(3)
+        low = Signal(3)
+        m.d.comb += [found.eq(Cat(part.any() for part in groups)), group.eq(groups[7]), high.eq(7), low.eq(7)]
+        for i in reversed(range(7)):
+            with m.If(found[i]):
+                m.d.comb += [high.eq(i), group.eq(groups[i])]
+        for i in reversed(range(7)):
+            with m.If(group[i]):
+                m.d.comb += low.eq(i)
+        return Mux(found.any(), Cat(low, high), 64)
+
+    def _ones(self, m):
+        """How many bits are set in the first operand, or in its lower half for words."""
+        counted = Cat(self.a[:32], Mux(self.control.word, 0, self.a[32:]))
+        parts = [counted[i] for i in range(64)]
+        # Six bits fit one LUT for each bit of their sum.
+        sums = [sum(parts[i : i + 6]) for i in range(0, 64, 6)]
+        while len(sums) > 1:
+            sums = [sum(sums[i : i + 2]) for i in range(0, len(sums), 2)]
+        ones = Signal(7)
+        m.d.comb += ones.eq(sums[0])
+        return ones
+
+    def _bytes(self, m):
+        """Extensions of bytes and halfwords, and operations on each byte."""
+        a, function = self.a, self.control.function
+        value = Signal(64)
+        with m.Switch(function):
+            with m.Case(Bytes.SEXT_B):
+                m.d.comb += value.eq(a[:8].as_signed())
+            with m.Case(Bytes.SEXT_H):
+                m.d.comb += value.eq(a[:16].as_signed())
+            with m.Case(Bytes.ZEXT_H):
+                m.d.comb += value.eq(a[:16])
+            with m.Case(Bytes.REV8):
+                m.d.comb += value.eq(Cat(a.word_select(7 - i, 8) for i in range(8)))
+            with m.Case(Bytes.ORC_B):
+                m.d.comb += value.eq(Cat(a.word_select(i, 8).any().replicate(8) for i in range(8)))
+        return value

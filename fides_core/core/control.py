@@ -2,6 +2,8 @@
 
 from amaranth.lib import data, enum
 
+from .alu import AluControl
+
 __all__ = ["Result", "SecurityOp", "Control", "EFFECTS", "ExecuteRequest", "MemoryRequest"]
 
 
@@ -35,17 +37,20 @@ class Control(data.Struct):
 
     result: Result
     funct3: 3
-    subtract: 1
-    arithmetic: 1
-    word: 1
-    unsigned: 1
+    alu: AluControl
+    word: 1  # multiplications and divisions of 32 bits
     b_immediate: 1  # the ALU's second operand is the immediate
     base_pc: 1  # the address adder starts at pc instead of rs1
     keep_upper: 1  # bits [63:32] of the result are those of rs1
     branch: 1
     jump: 1
+    call: 1  # a jump that links, and one that returns (unprivileged ISA, section 2.5.1)
+    ret: 1
     load: 1
     store: 1
+    reserve: 1  # with load: LR
+    conditional: 1  # with store: SC
+    atomic: 1  # AMO: memory's value and rs2 are the ALU's operands, what it makes of them is stored
     multiply: 1
     divide: 1
     csr: 1
@@ -59,17 +64,21 @@ class Control(data.Struct):
 
 #: The signals that must be low for an instruction that only carries an exception.
 EFFECTS = (
-    "branch", "jump", "load", "store", "multiply", "divide", "csr", "fence_i", "mret", "wfi", "write",
+    "branch", "jump", "call", "ret", "load", "store", "reserve", "conditional", "atomic", "multiply", "divide",
+    "csr", "fence_i", "mret", "wfi", "write",
 )  # fmt: skip
 
 
 class ExecuteRequest(data.Struct):
     """Decode to execute. Operands are final; ``cause`` is valid with ``exception`` or ``interrupt``; ``far``:
-    the address of the instruction is 2^32 or more (fetch knows its upper half); ``rd`` of a landing pad holds
+    the address of the instruction is 2^32 or more (fetch knows its upper half); ``link``: address behind it;
+    ``second``: an instruction access fault of its second half, which is at ``link``; ``rd`` of a landing pad holds
     bits [4:0] of its compartment."""
 
     pc: 32
+    link: 32
     far: 1
+    second: 1
     rs1: 64
     rs2: 64
     immediate: 32  # signed; the word itself of an illegal instruction
@@ -95,6 +104,8 @@ class MemoryRequest(data.Struct):
     funct3: 3
     size: 3
     multiply: 1
+    reserve: 1
+    conditional: 1
     csr: 1
     csr_number: 12
     mret: 1

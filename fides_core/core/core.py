@@ -1,17 +1,19 @@
-"""The core: five stages in a row, in order, single issue, with precise traps.
+"""The core: six stages in a row, in order, single issue, with precise traps.
 
-    fetch -> decode -> execute -> memory -> writeback
+    fetch (two) -> decode -> execute -> memory -> writeback
 
-Branches are decided in execute (one cycle lost when taken), loads answer in memory (one cycle lost by an
-instruction that needs the datum at once), traps are taken in memory. A ``kill`` from memory is the only thing
-that can undo an instruction in execute, so whatever execute does while memory is empty is final.
+Fetch follows a predicted path, execute finds out whether that was right (two cycles lost when not), loads
+answer in memory (one cycle lost by an instruction that needs the datum at once), traps are taken in memory. A
+``kill`` from memory is the only thing that can undo an instruction in execute, so whatever execute does while
+memory is empty is final. A debug module would halt where interrupts are taken, in decode.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..config import CoreConfig
+from ..isa.csrs import Event
 from ..security.extension import SecurityExtension
 from ..security.registers import extension_number
 from .bus import DataBus, InstructionBus
@@ -37,6 +39,10 @@ class Core(wiring.Component):
         ports = {
             "ibus": Out(InstructionBus),
             "dbus": Out(DataBus),
+            "fence_i": Out(1),  # stays high, without data requests, until fence_i_done
+            "fence_i_done": In(1),  # what is fetched from now on is what was stored before
+            "icache_miss": In(1),  # strobes, for the counters
+            "dcache_miss": In(1),
             "time": In(64),
             "software_interrupt": In(1),
             "timer_interrupt": In(1),
@@ -49,7 +55,7 @@ class Core(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        m.submodules.fetch = fetch = FetchStage(config.reset_vector)
+        m.submodules.fetch = fetch = FetchStage(config)
         m.submodules.decode = decode = DecodeStage(config)
         m.submodules.execute = execute = ExecuteStage(config)
         m.submodules.memory = memory = MemoryStage(config)
@@ -59,25 +65,42 @@ class Core(wiring.Component):
         connect(m, fetch.bus, flipped(self.ibus))
         connect(m, execute.bus, flipped(dbus))
 
-        # Fetch goes on at the handler, or where mret returns to, one cycle after memory decided so.
+        # Fetch goes on at the handler, or where mret returns to, or again at the next instruction when memory
+        # protection has changed, one cycle after memory decided so.
         leaving = Signal()
         returning = Signal()
-        m.d.sync += [leaving.eq(memory.trap | memory.mret), returning.eq(memory.mret)]
+        refetching = Signal()
+        m.d.sync += [
+            leaving.eq(memory.trap | memory.mret | csr.flush),
+            returning.eq(memory.mret),
+            refetching.eq(csr.flush),
+        ]
+        next_pc = Cat(fetch.d_pc, fetch.d_pc_high)
         m.d.comb += [
             fetch.redirect.eq(leaving | execute.redirect),
             fetch.redirect_target.eq(
-                Mux(leaving, Mux(returning, csr.mepc, csr.handler), execute.redirect_target)
+                Mux(
+                    leaving,
+                    Mux(refetching, next_pc, Mux(returning, csr.mepc, csr.handler)),
+                    execute.redirect_target,
+                )
             ),
+            fetch.machine.eq(csr.machine),
+            fetch.pmp.eq(csr.pmp),
         ]
 
         m.d.comb += [
             decode.d_valid.eq(fetch.d_valid),
             fetch.d_ready.eq(decode.d_ready),
             decode.d_insn.eq(fetch.d_insn),
-            decode.d_err.eq(fetch.d_err),
             decode.d_pc.eq(fetch.d_pc),
             decode.d_pc_high.eq(fetch.d_pc_high),
+            decode.d_link.eq(fetch.d_link),
+            decode.d_fault.eq(fetch.d_fault),
+            decode.d_fault_second.eq(fetch.d_fault_second),
             decode.x_ready.eq(execute.ready),
+            decode.x_load.eq(execute.load),
+            decode.x_compute.eq(execute.compute),
             decode.x_forward.eq(execute.forward),
             decode.m_forward.eq(memory.forward),
             decode.machine.eq(csr.machine),
@@ -85,7 +108,6 @@ class Core(wiring.Component):
             decode.timeout_wait.eq(csr.timeout_wait),
             decode.interrupt.eq(csr.interrupt),
             decode.interrupt_cause.eq(csr.interrupt_cause),
-            decode.pmp.eq(csr.pmp),
             # Privilege, protection and interrupt enables must be settled before the next instruction moves
             # on.
             decode.hold.eq(
@@ -94,12 +116,18 @@ class Core(wiring.Component):
             ),
             execute.d_valid.eq(decode.x_valid),
             execute.d_request.eq(decode.x_request),
+            execute.d_snapshot.eq(fetch.d_snapshot),
             execute.m_ready.eq(memory.ready),
             execute.m_empty.eq(memory.empty),
             execute.kill.eq(memory.trap | memory.mret),
             execute.flush.eq(leaving),
-            execute.link.eq(fetch.d_pc),
+            execute.next_pc.eq(fetch.d_pc),
             execute.pc_high.eq(fetch.d_pc_high),
+            execute.response.eq(dbus.rvalid),
+            execute.response_error.eq(dbus.err),
+            execute.reserve.eq(memory.reserve),
+            execute.reserve_address.eq(memory.current.result[2:32]),
+            execute.fence_i_done.eq(self.fence_i_done),
             execute.wake.eq(csr.wake),
             execute.interrupt.eq(csr.interrupt),
             execute.interrupt_cause.eq(csr.interrupt_cause),
@@ -110,9 +138,12 @@ class Core(wiring.Component):
             memory.response.eq(dbus.rvalid),
             memory.response_error.eq(dbus.err),
             memory.response_data.eq(dbus.rdata),
+            memory.product.eq(multiplier.m_result),
             memory.pc_high.eq(fetch.d_pc_high),
             memory.csr_rdata.eq(csr.m_rdata),
+            self.fence_i.eq(execute.fence_i),
         ]
+        connect(m, execute.resolution, fetch.resolution)
 
         # Writeback: the register file, and the multiplier's result.
         w = Signal(WritebackRequest)
@@ -124,7 +155,7 @@ class Core(wiring.Component):
             multiplier.x_funct3.eq(execute.current.control.funct3),
             multiplier.x_word.eq(execute.current.control.word),
             multiplier.m_enable.eq(memory.ready),
-            w_result.eq(Mux(w.multiply, multiplier.w_result, w.result)),
+            w_result.eq(Mux(w.late, multiplier.w_result, w.result)),
             decode.w_forward.write.eq(w.write),
             decode.w_forward.rd.eq(w.rd),
             decode.w_forward.ready.eq(1),
@@ -132,6 +163,7 @@ class Core(wiring.Component):
         ]
 
         m.d.comb += [
+            csr.m_csr.eq(memory.valid & memory.current.csr),
             csr.m_access.eq(memory.csr_access),
             csr.m_number.eq(memory.current.csr_number),
             csr.m_operand.eq(memory.current.result),
@@ -148,11 +180,24 @@ class Core(wiring.Component):
             csr.timer_interrupt.eq(self.timer_interrupt),
             csr.external_interrupt.eq(self.external_interrupt),
         ]
-        # For simulators: where the program is.
+        # For simulators: where the program is, and whether it gets on.
         m_pc = Signal(32)
-        m.d.comb += m_pc.eq(memory.current.pc)
+        m_retire = Signal()
+        m.d.comb += [m_pc.eq(memory.current.pc), m_retire.eq(memory.commit)]
+        events = {
+            Event.BRANCH_MISPREDICTION: execute.mispredicted,
+            Event.ICACHE_MISS: self.icache_miss,
+            Event.DCACHE_MISS: self.dcache_miss,
+            Event.STALL_FETCH: execute.ready & ~fetch.d_valid,
+            Event.STALL_LOAD: execute.ready & decode.waiting,
+            Event.STALL_EXECUTE: memory.ready & ~execute.ready,
+            Event.STALL_MEMORY: ~memory.ready,
+        }
         if config.xfides:
-            self._security(m, execute, memory, csr)
+            events |= self._security(m, execute, memory, csr)
+        if config.hpm_counters:
+            # Counter i of those from mhpmcounter3 on counts event i + 1.
+            m.d.comb += csr.events.eq(Cat(events.get(i + 1, Const(0)) for i in range(config.hpm_counters)))
 
         if config.rvfi:
             report_retirement(
@@ -174,6 +219,7 @@ class Core(wiring.Component):
             extension.x_op.eq(current.control.security),
             extension.x_judge.eq(view.judge),
             extension.x_pc.eq(current.pc),
+            extension.m_pc.eq(memory.current.pc),
             extension.x_rs1.eq(current.rs1),
             extension.x_rs2.eq(current.rs2),
             extension.x_cid.eq(Cat(current.rd, current.control.size)),
@@ -214,3 +260,8 @@ class Core(wiring.Component):
             extension.registers.wdata.eq(csr.m_wdata),
             csr.extension_rdata.eq(extension.rdata),
         ]
+        return {
+            Event.CROSSING: extension.crossing,
+            Event.SHADOW_STACK_SPILL: extension.spill,
+            Event.VAL_MISS: extension.m_checking & self.dcache_miss,
+        }

@@ -1,24 +1,25 @@
 """Control and status registers of M and U mode, trap entry and return (privileged ISA 1.12, chapter 3)."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, enum, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import CoreConfig
 from ..isa.causes import InterruptCause
-from ..isa.csrs import CSR, XfidesCSR
-from .pmp import AddressMatch, PMPEntry
+from ..isa.csrs import CSR, Event, XfidesCSR, counted_event
+from .counters import CounterMemory, CSRAccess
+from .pmp import AddressMatch, PMPEntry, PMPSettings
 
-__all__ = ["CSRAccess", "CSRLegality", "CSRFile", "implemented_csrs"]
+__all__ = ["CSRAccess", "CSRLegality", "CSRFile", "counter_numbers", "implemented_csrs"]
 
 
-class CSRAccess(enum.IntEnum, shape=2):
-    """What a CSR instruction does; the values are funct3[1:0]."""
-
-    NONE = 0
-    WRITE = 1
-    SET = 2
-    CLEAR = 3
+def counter_numbers(config: CoreConfig) -> int:
+    """How many counters mcounteren and the shadows from cycle on have: cycle, time, instret and the event
+    counters."""
+    return 3 + min(config.hpm_counters, len(Event))
 
 
 def implemented_csrs(config: CoreConfig) -> frozenset[int]:
@@ -42,30 +43,32 @@ def implemented_csrs(config: CoreConfig) -> frozenset[int]:
 
 
 class CSRLegality(wiring.Component):
-    """Whether decode may pass a CSR access on; combinational. ``write``: the instruction writes."""
-
-    number: In(12)
-    write: In(1)
-    machine: In(1)
-    counters: In(3)  # mcounteren
-    legal: Out(1)
+    """Whether decode may pass a CSR access on; combinational. ``write``: the instruction writes.
+    ``counters``: mcounteren."""
 
     def __init__(self, config: CoreConfig):
         self._config = config
-        super().__init__()
+        super().__init__(
+            {
+                "number": In(12),
+                "write": In(1),
+                "machine": In(1),
+                "counters": In(counter_numbers(config)),
+                "legal": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         implemented = Signal()
         allowed = Signal()
-        m.d.comb += allowed.eq(self.machine | (self.number[8:10] == 0))
+        enabled = Signal(32)  # counters left out are never enabled
+        m.d.comb += [enabled.eq(self.counters), allowed.eq(self.machine | (self.number[8:10] == 0))]
         with m.Switch(self.number):
-            # The counters' shadows need mcounteren in U-mode; those of the event counters are never enabled.
+            # The counters' shadows need mcounteren in U-mode.
             with m.Case(f"{CSR.CYCLE >> 5:07b}-----"):
                 m.d.comb += implemented.eq(1)
-                m.d.comb += allowed.eq(
-                    self.machine | ((self.number[2:5] == 0) & self.counters.bit_select(self.number[:2], 1))
-                )
+                m.d.comb += allowed.eq(self.machine | enabled.bit_select(self.number[:5], 1))
             with m.Case(*sorted(n for n in implemented_csrs(self._config) if n >> 5 != CSR.CYCLE >> 5)):
                 m.d.comb += implemented.eq(1)
         read_only = self.number[10:12] == 3
@@ -76,69 +79,80 @@ class CSRLegality(wiring.Component):
 class CSRFile(wiring.Component):
     """The registers, accessed in the memory stage.
 
-    ``m_access``/``m_number``/``m_operand``: the instruction there; ``m_rdata`` (64 bits) is combinational;
-    the write takes place in a cycle with ``m_commit``. ``m_write`` strobes with ``m_wdata`` for registers of
-    the extension, which puts its read data on ``extension_rdata`` (0 when another register is addressed).
+    ``m_csr``: a CSR instruction is there (valid, whether it writes or not); at most in every other cycle,
+    which the counters rely on. ``m_access``/``m_number``/``m_operand``: what it does; the number must be one
+    that CSRLegality passes if it commits. ``m_rdata`` (64 bits) is combinational and means nothing without
+    ``m_csr``; the write takes place in a cycle with ``m_commit``. ``m_write`` strobes with ``m_wdata`` for
+    registers of the extension, which puts its read data on ``extension_rdata`` (0 when another register is
+    addressed). ``flush``: the write of this cycle changes what fetch depends on; instructions behind it must
+    be fetched again.
 
-    ``trap``: enter the handler, with ``trap_pc`` (64 bits), ``trap_cause``, ``trap_interrupt``,
+    ``retire``: an instruction retires; ``events``: bit i counts in mhpmcounter3+i (left out without event
+    counters).
+
+    ``trap``: enter the handler, with ``trap_pc`` (64 bits, even), ``trap_cause``, ``trap_interrupt``,
     ``trap_value``. ``mret``: return. ``handler``: trap vector for the last trap taken; ``mepc`` the return
-    address.
+    address. Not in a cycle with ``m_write``.
     """
 
     def __init__(self, config: CoreConfig):
         self._config = config
-        super().__init__(
-            {
-                "m_access": In(CSRAccess),
-                "m_number": In(12),
-                "m_operand": In(64),
-                "m_commit": In(1),
-                "m_rdata": Out(64),
-                "m_write": Out(1),
-                "m_wdata": Out(64),
-                "extension_rdata": In(64),
-                "retire": In(1),
-                "trap": In(1),
-                "trap_pc": In(64),
-                "trap_cause": In(5),
-                "trap_interrupt": In(1),
-                "trap_value": In(64),
-                "mret": In(1),
-                "handler": Out(32),
-                "mepc": Out(64),
-                "machine": Out(1),  # privilege mode is M
-                "data_user": Out(1),  # loads and stores have U-mode rights (MPRV)
-                "timeout_wait": Out(1),  # mstatus.TW
-                "counters": Out(3),  # mcounteren
-                "time": In(64),
-                "software_interrupt": In(1),
-                "timer_interrupt": In(1),
-                "external_interrupt": In(1),
-                "interrupt": Out(1),  # an enabled interrupt is pending and may be taken
-                "interrupt_cause": Out(5),
-                "wake": Out(1),  # an interrupt is pending that mie enables: wfi ends
-                "pmp": Out(data.ArrayLayout(PMPEntry, config.pmp_entries)),
-            }
-        )
+        counters = counter_numbers(config)
+        ports = {
+            "m_csr": In(1),
+            "m_access": In(CSRAccess),
+            "m_number": In(12),
+            "m_operand": In(64),
+            "m_commit": In(1),
+            "m_rdata": Out(64),
+            "m_write": Out(1),
+            "m_wdata": Out(64),
+            "flush": Out(1),
+            "extension_rdata": In(64),
+            "retire": In(1),
+            "trap": In(1),
+            "trap_pc": In(64),
+            "trap_cause": In(5),
+            "trap_interrupt": In(1),
+            "trap_value": In(64),
+            "mret": In(1),
+            "handler": Out(32),
+            "mepc": Out(64),
+            "machine": Out(1),  # privilege mode is M
+            "data_user": Out(1),  # loads and stores have U-mode rights (MPRV)
+            "timeout_wait": Out(1),  # mstatus.TW
+            "counters": Out(counters),  # mcounteren
+            "time": In(64),
+            "software_interrupt": In(1),
+            "timer_interrupt": In(1),
+            "external_interrupt": In(1),
+            "interrupt": Out(1),  # an enabled interrupt is pending and may be taken
+            "interrupt_cause": Out(5),
+            "wake": Out(1),  # an interrupt is pending that mie enables: wfi ends
+            "pmp": Out(data.ArrayLayout(PMPEntry, config.pmp_entries)),
+        }
+        if counters > 3:
+            ports["events"] = In(counters - 3)
+        super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()
         config = self._config
+        counters = counter_numbers(config)
 
         machine = Signal(init=1)
         status = Signal(data.StructLayout({"mie": 1, "mpie": 1, "mpp": 1, "mprv": 1, "tw": 1}))  # mpp: 1 is M
         enabled = Signal(data.StructLayout({"software": 1, "timer": 1, "external": 1}))
+        # Read from their copies in the counters' memory, which a reset does not change either.
         vector = Signal(30, reset_less=True)
-        vectored = Signal()
-        scratch = Signal(64, reset_less=True)
-        epc = Signal(62, reset_less=True)
+        vectored = Signal(reset_less=True)
+        pmp_address = [Signal(30, name=f"pmpaddr{i}", reset_less=True) for i in range(config.pmp_entries)]
+        epc = Signal(63, reset_less=True)
         value = Signal(64, reset_less=True)
         cause = Signal(6, reset_less=True)
         cause_interrupt = Signal()
-        counteren = Signal(3)
-        inhibit = Signal(data.StructLayout({"cycle": 1, "instret": 1}))
-        mcycle = Signal(64)
-        minstret = Signal(64)
+        counteren = Signal(counters)
+        inhibit = Signal(counters)  # [1] stays 0
 
         pending = Cat(self.software_interrupt, self.timer_interrupt, self.external_interrupt)
         ready = Signal(3)
@@ -159,80 +173,114 @@ class CSRFile(wiring.Component):
                 )
             ),
             self.handler.eq(Cat(0, 0, vector + Mux(vectored & cause_interrupt, cause, 0))),
-            self.mepc.eq(Cat(0, 0, epc)),
+            self.mepc.eq(Cat(0, epc)),
         ]
 
-        def bits(fields):
-            """A read value from {bit position: signal}."""
-            parts, at = [], 0
-            for position, signal in sorted(fields.items()):
-                parts += [Const(0, position - at), signal] if position > at else [signal]
-                at = position + len(signal)
-            return Cat(*parts)
+        number = self.m_number
+        selects = {}
 
+        def selected(csr: int) -> Signal:
+            """Whether the instruction addresses a register."""
+            if csr not in selects:
+                selects[csr] = Signal(name=f"selected_{csr:x}")
+                m.d.comb += selects[csr].eq(number == int(csr))
+            return selects[csr]
+
+        # Whole registers in the counters' memory: their slots, and whether a write changes them.
+        mtvec_slot, zero_slot = counters, counters + 1
+        pmp_slot = 16 if zero_slot < 16 else 32
+        m.submodules.memory = memory = CounterMemory(counters, pmp_slot + (16 if config.pmp_entries else 0))
+        writable = Signal()
+        m.d.comb += memory.slot.eq(zero_slot)
+        # mcycle.. at 0xB00 and their shadows at 0xC00; registers at 0x800 and 0xF00 are none of them.
+        with m.If(number[11] & (number[9] ^ number[10]) & (number[:5] < counters)):
+            m.d.comb += [memory.slot.eq(number[:5]), writable.eq(1)]
+            with m.If(number[:5] == 1):
+                m.d.comb += [memory.slot.eq(zero_slot), writable.eq(0)]
+        with m.If(selected(CSR.MSCRATCH)):
+            m.d.comb += [memory.slot.eq(1), writable.eq(1)]
+        with m.If(selected(CSR.MTVEC)):
+            m.d.comb += [memory.slot.eq(mtvec_slot), writable.eq(1)]
+            m.d.comb += [memory.fixed[1].eq(1), memory.fixed[32:].eq(~Const(0, 32))]
+        # Physical memory protection; the addresses of entries left out read 0.
+        pmp = self.pmp
+        settings = [Signal(PMPSettings, name=f"pmpcfg{i}") for i in range(config.pmp_entries)]
+        frozen = Signal(config.pmp_entries)
+        for i, entry in enumerate(settings):
+            m.d.comb += [pmp[i][name].eq(entry[name]) for name in ("r", "w", "x", "a", "locked")]
+            m.d.comb += [pmp[i].address.eq(pmp_address[i]), frozen[i].eq(entry.locked)]
+            if i + 1 < len(settings):
+                # The address below a locked TOR entry is part of that entry.
+                above = settings[i + 1]
+                m.d.comb += frozen[i].eq(entry.locked | (above.locked & (above.a == AddressMatch.TOR)))
+        if config.pmp_entries:
+            protection = Signal()
+            m.d.comb += protection.eq(number[5:] == CSR.PMPCFG0 >> 5)
+            with m.If(protection & number[4]):
+                m.d.comb += [memory.slot.eq(pmp_slot + number[:4]), memory.fixed[30:].eq(~Const(0, 34))]
+                with m.Switch(number[:4]):
+                    for i in range(config.pmp_entries):
+                        with m.Case(i):
+                            m.d.comb += writable.eq(~frozen[i])
+            m.d.comb += self.flush.eq(self.m_write & protection)
+
+        # Whole registers elsewhere.
+        other = Signal(64)
+        with m.If(selected(CSR.TIME)):
+            m.d.comb += other.eq(self.time)
+        with m.If(selected(CSR.MEPC)):
+            m.d.comb += other.eq(self.mepc)
+        with m.If(selected(CSR.MTVAL)):
+            m.d.comb += other.eq(value)
+        # Registers of a few bits, from the lowest bit each.
         interrupts = tuple(InterruptCause)
-        misa = 2 << 62 | 1 << 8 | 1 << 12 | 1 << 20 | (1 << 23 if config.xfides else 0)
-        read = {
-            CSR.CYCLE: mcycle,
-            CSR.MCYCLE: mcycle,
-            CSR.INSTRET: minstret,
-            CSR.MINSTRET: minstret,
-            CSR.TIME: self.time,
-            CSR.MSTATUS: bits(
-                {3: status.mie, 7: status.mpie, 11: status.mpp.replicate(2), 17: status.mprv, 21: status.tw,
-                 32: Const(2, 2)}
-            ),
-            CSR.MISA: Const(misa, 64),
-            CSR.MIE: bits(dict(zip(interrupts, enabled.as_value(), strict=True))),
-            CSR.MIP: bits(dict(zip(interrupts, pending, strict=True))),
-            CSR.MTVEC: Cat(vectored, Const(0, 1), vector),
-            CSR.MCOUNTEREN: counteren,
-            CSR.MCOUNTINHIBIT: Cat(inhibit.cycle, Const(0, 1), inhibit.instret),
-            CSR.MSCRATCH: scratch,
-            CSR.MEPC: self.mepc,
-            CSR.MCAUSE: Cat(cause, Const(0, 57), cause_interrupt),
-            CSR.MTVAL: value,
-            CSR.MHARTID: Const(config.hart_id, 64),
-        }  # fmt: skip
-
-        # Physical memory protection.
-        pmp = [Signal(PMPEntry, name=f"pmp{i}") for i in range(config.pmp_entries)]
-        for i, entry in enumerate(pmp):
-            m.d.comb += self.pmp[i].eq(entry)
-            read[CSR.PMPADDR0 + i] = entry.address
-        for i in range(0, config.pmp_entries, 8):
-            read[CSR.PMPCFG0 + i // 4] = Cat(
-                Cat(e.r, e.w, e.x, e.a, Const(0, 2), e.locked) for e in pmp[i : i + 8]
-            )
-
-        standard = Signal(64)
-        m.d.comb += self.m_rdata.eq(standard)
-        with m.Switch(self.m_number):
-            for number, word in read.items():
-                with m.Case(int(number)):
-                    m.d.comb += standard.eq(word)
-        if config.xfides:
-            m.d.comb += self.m_rdata.eq(standard | self.extension_rdata)
+        extensions = "ACIMU" + ("B" if config.bitmanip else "") + ("X" if config.xfides else "")
+        fields = [
+            (CSR.MSTATUS, {3: status.mie, 7: status.mpie, 11: status.mpp.replicate(2), 17: status.mprv,
+                           21: status.tw, 32: Const(2, 2)}),
+            (CSR.MISA, {62: Const(2, 2), **{ord(letter) - ord("A"): Const(1) for letter in extensions}}),
+            (CSR.MIE, dict(zip(interrupts, enabled.as_value(), strict=True))),
+            (CSR.MIP, dict(zip(interrupts, pending, strict=True))),
+            (CSR.MCOUNTEREN, {0: counteren}),
+            (CSR.MCOUNTINHIBIT, {0: inhibit}),
+            (CSR.MCAUSE, {0: cause, 63: cause_interrupt}),
+            (CSR.MHARTID, {0: Const(config.hart_id, 64)}),
+        ]  # fmt: skip
+        for i in range(3, counters):
+            event = counted_event(i, config.hpm_counters)
+            fields.append((CSR.MHPMEVENT3 + i - 3, {0: Const(event)}))
+        for i, entry in enumerate(settings):
+            byte = Cat(entry.r, entry.w, entry.x, entry.a, Const(0, 2), entry.locked)
+            fields.append((CSR.PMPCFG0 + i // 8 * 2, {i % 8 * 8: byte}))
+        parts = [[] for _ in range(64)]
+        for csr, values in fields:
+            for position, field in values.items():
+                for i, bit in enumerate(field):
+                    parts[position + i].append(selected(csr) & bit)
+        small = Signal(64)
+        m.d.comb += small.eq(Cat(reduce(or_, part, Const(0, 1)) for part in parts))
 
         wdata = self.m_wdata
-        with m.Switch(self.m_access):
-            with m.Case(CSRAccess.WRITE):
-                m.d.comb += wdata.eq(self.m_operand)
-            with m.Case(CSRAccess.SET):
-                m.d.comb += wdata.eq(self.m_rdata | self.m_operand)
-            with m.Case(CSRAccess.CLEAR):
-                m.d.comb += wdata.eq(self.m_rdata & ~self.m_operand)
-        m.d.comb += self.m_write.eq(self.m_commit & (self.m_access != CSRAccess.NONE))
+        m.d.comb += [
+            memory.access.eq(self.m_csr),
+            memory.operation.eq(Mux(self.m_csr, self.m_access, CSRAccess.NONE)),
+            memory.operand.eq(self.m_operand),
+            memory.other.eq(other | small | (self.extension_rdata if config.xfides else 0)),
+            memory.write.eq(self.m_write & writable),
+            self.m_write.eq(self.m_csr & self.m_commit & (self.m_access != CSRAccess.NONE)),
+            self.m_rdata.eq(memory.rdata),
+            wdata.eq(memory.wdata),
+        ]
 
         # What an instruction writes to mcountinhibit already holds for itself.
         uncounted = Signal()
-        m.d.comb += uncounted.eq(inhibit.instret)
-        with m.If(self.m_write & (self.m_number == CSR.MCOUNTINHIBIT)):
-            m.d.comb += uncounted.eq(wdata[2])
-        m.d.sync += mcycle.eq(mcycle + ~inhibit.cycle)
-        # Whether an instruction retires is known late: an enable, not a carry.
-        with m.If(self.retire & ~uncounted):
-            m.d.sync += minstret.eq(minstret + 1)
+        m.d.comb += uncounted.eq(
+            Mux(self.m_write & selected(CSR.MCOUNTINHIBIT), wdata[2], inhibit[2])
+        )
+        # Halting for a debugger (dcsr.stopcount) would stop the increments here.
+        m.d.comb += memory.increment.eq(
+            Cat(~inhibit[0], Const(0, 1), self.retire & ~uncounted, *self._events(inhibit[3:]))
+        )
         with m.If(self.m_write):
             with m.Switch(self.m_number):
                 with m.Case(CSR.MSTATUS):
@@ -250,31 +298,20 @@ class CSRFile(wiring.Component):
                 with m.Case(CSR.MCOUNTEREN):
                     m.d.sync += counteren.eq(wdata)
                 with m.Case(CSR.MCOUNTINHIBIT):
-                    m.d.sync += [inhibit.cycle.eq(wdata[0]), inhibit.instret.eq(wdata[2])]
-                with m.Case(CSR.MSCRATCH):
-                    m.d.sync += scratch.eq(wdata)
+                    m.d.sync += inhibit.eq(Cat(wdata[0], Const(0, 1), wdata[2:]))
                 with m.Case(CSR.MEPC):
-                    m.d.sync += epc.eq(wdata[2:])
+                    m.d.sync += epc.eq(wdata[1:])
                 with m.Case(CSR.MCAUSE):
                     m.d.sync += [cause.eq(wdata), cause_interrupt.eq(wdata[63])]
                 with m.Case(CSR.MTVAL):
                     m.d.sync += value.eq(wdata)
-                with m.Case(CSR.MCYCLE):
-                    m.d.sync += mcycle.eq(wdata)
-                with m.Case(CSR.MINSTRET):
-                    m.d.sync += minstret.eq(wdata)
-                for i, entry in enumerate(pmp):
+                for i, address in enumerate(pmp_address):
                     with m.Case(CSR.PMPADDR0 + i):
-                        # The address below a locked TOR entry is part of that entry.
-                        above = pmp[i + 1] if i + 1 < len(pmp) else None
-                        frozen = entry.locked
-                        if above is not None:
-                            frozen = frozen | (above.locked & (above.a == AddressMatch.TOR))
-                        with m.If(~frozen):
-                            m.d.sync += entry.address.eq(wdata)
+                        with m.If(~frozen[i]):
+                            m.d.sync += address.eq(wdata)
                 for first in range(0, config.pmp_entries, 8):
                     with m.Case(CSR.PMPCFG0 + first // 4):
-                        for i, entry in enumerate(pmp[first : first + 8]):
+                        for i, entry in enumerate(settings[first : first + 8]):
                             byte = wdata.word_select(i, 8)
                             with m.If(~entry.locked):
                                 m.d.sync += [
@@ -285,13 +322,14 @@ class CSRFile(wiring.Component):
                                     entry.locked.eq(byte[7]),
                                 ]
 
+        # A debug module's halt request and single step would enter here, as a trap to another vector.
         with m.If(self.trap):
             m.d.sync += [
                 machine.eq(1),
                 status.mie.eq(0),
                 status.mpie.eq(status.mie),
                 status.mpp.eq(machine),
-                epc.eq(self.trap_pc[2:]),
+                epc.eq(self.trap_pc[1:]),
                 cause.eq(self.trap_cause),
                 cause_interrupt.eq(self.trap_interrupt),
                 value.eq(self.trap_value),
@@ -306,3 +344,9 @@ class CSRFile(wiring.Component):
                 status.mprv.eq(status.mprv & status.mpp),
             ]
         return m
+
+    def _events(self, inhibit):
+        """The increments of the event counters."""
+        if len(inhibit):
+            return [self.events & ~inhibit]
+        return []

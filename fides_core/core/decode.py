@@ -1,7 +1,7 @@
 """Decode: registers, forwarding, hazards, and everything about an instruction that is known before it
 executes."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -9,9 +9,9 @@ from amaranth.lib.wiring import In, Out
 from ..config import CoreConfig
 from ..isa.causes import ExceptionCause
 from .control import EFFECTS, ExecuteRequest, Result, SecurityOp
-from .csr import CSRLegality
+from .csr import CSRLegality, counter_numbers
 from .decoder import Decoder
-from .pmp import PMPChecker, PMPEntry
+from .expander import Expander
 
 __all__ = ["DecodeStage", "Forward"]
 
@@ -33,7 +33,10 @@ class DecodeStage(wiring.Component):
     high in the cycle in which the instruction moves on. ``x_forward``, ``m_forward``, ``w_forward``: results
     of older instructions; writeback's is also written to the registers. ``hold``: nothing may move on because
     an instruction ahead changes what decode depends on. Interrupts replace the instruction that moves on, so
-    they are precise.
+    they are precise. ``waiting``: the instruction here lacks an operand.
+
+    ``x_load``, ``x_compute``: the first operand of ``x_request`` is what the memory stage forwards, the second
+    what execute forwards, for the steps of an atomic instruction.
     """
 
     def __init__(self, config: CoreConfig):
@@ -43,83 +46,94 @@ class DecodeStage(wiring.Component):
                 "d_valid": In(1),
                 "d_ready": Out(1),
                 "d_insn": In(32),
-                "d_err": In(1),
                 "d_pc": In(32),
                 "d_pc_high": In(32),
+                "d_link": In(32),
+                "d_fault": In(1),
+                "d_fault_second": In(1),
                 "x_valid": Out(1),
                 "x_ready": In(1),
                 "x_request": Out(ExecuteRequest),
+                "x_load": In(1),
+                "x_compute": In(1),
+                "waiting": Out(1),
                 "x_forward": In(Forward),
                 "m_forward": In(Forward),
                 "w_forward": In(Forward),
                 "hold": In(1),
                 "machine": In(1),
-                "counters": In(3),
+                "counters": In(counter_numbers(config)),
                 "timeout_wait": In(1),
                 "interrupt": In(1),
                 "interrupt_cause": In(5),
-                "pmp": In(data.ArrayLayout(PMPEntry, config.pmp_entries)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
+        m.submodules.expander = expander = Expander()
         m.submodules.decoder = decoder = Decoder(self._config)
         m.submodules.csr_legality = legality = CSRLegality(self._config)
-        m.submodules.pmp = pmp = PMPChecker(self._config.pmp_entries)
         # Written in place, so that an asynchronous read becomes distributed memory.
         m.submodules.registers = registers = Memory(
             shape=64, depth=32, init=[], attrs={"ram_style": "distributed"}
         )
         write = registers.write_port()
         m.d.comb += [
-            decoder.insn.eq(self.d_insn),
+            expander.insn.eq(self.d_insn),
+            decoder.insn.eq(expander.word),
+            decoder.misaligned.eq(self.d_pc[1]),
             write.addr.eq(self.w_forward.rd),
             write.data.eq(self.w_forward.value),
             write.en.eq(self.w_forward.write),
         ]
 
         # Operands: the youngest older result wins.
-        waiting = Signal()
-        for name, number, reads in (
-            ("rs1", decoder.rs1, decoder.reads_rs1),
-            ("rs2", decoder.rs2, decoder.reads_rs2),
+        waiting = self.waiting
+        for name, number, reads, replaced_by in (
+            ("rs1", decoder.rs1, decoder.reads_rs1, self.m_forward),
+            ("rs2", decoder.rs2, decoder.reads_rs2, self.x_forward),
         ):
             read = registers.read_port(domain="comb")
             operand = self.x_request[name]
             m.d.comb += [read.addr.eq(number), operand.eq(read.data)]
             not_ready = 0
-            for source in (self.w_forward, self.m_forward, self.x_forward):
-                match = Signal()
-                m.d.comb += match.eq(source.write & (source.rd == number))
+            for stage, source in (("w", self.w_forward), ("m", self.m_forward), ("x", self.x_forward)):
+                match = Signal(name=f"{name}_from_{stage}")
+                matches = source.write & (source.rd == number)
+                # While a step of an atomic instruction is due, nothing moves on to execute.
+                if source is replaced_by:
+                    matches |= self.x_load if stage == "m" else self.x_compute
+                elif stage == "x":
+                    matches &= ~self.x_load
+                m.d.comb += match.eq(matches)
                 with m.If(match):
                     m.d.comb += operand.eq(source.value)
                 not_ready = Mux(match, ~source.ready, not_ready)
-            with m.If(reads & not_ready):
+            with m.If(reads & not_ready & self.d_valid):
                 m.d.comb += waiting.eq(1)
 
         # Exceptions known here, in the order of their priority.
         m.d.comb += [
-            legality.number.eq(self.d_insn[20:32]),
+            legality.number.eq(decoder.insn[20:32]),
             legality.write.eq(decoder.csr_write),
             legality.machine.eq(self.machine),
             legality.counters.eq(self.counters),
-            pmp.entries.eq(self.pmp),
-            pmp.address.eq(self.d_pc),
-            pmp.execute.eq(1),
-            pmp.user.eq(~self.machine),
         ]
         request = self.x_request
         legal = Signal()
         m.d.comb += legal.eq(
             decoder.legal
+            & expander.legal
             & (~decoder.control.csr | legality.legal)
             & ~(decoder.control.mret & ~self.machine)
             & ~(decoder.control.wfi & ~self.machine & self.timeout_wait)
         )
-        fetch_fault = self.d_err | request.far | pmp.fault
+        fetch_fault = self.d_fault | request.far
         m.d.comb += [
             request.pc.eq(self.d_pc),
+            request.link.eq(self.d_link),
+            request.second.eq(self.d_fault & self.d_fault_second & ~request.far),
             request.far.eq(self.d_pc_high != 0),
             request.immediate.eq(decoder.immediate),
             request.rd.eq(decoder.rd),
@@ -133,7 +147,7 @@ class DecodeStage(wiring.Component):
             m.d.comb += [
                 exception.eq(1),
                 request.cause.eq(ExceptionCause.ILLEGAL_INSTRUCTION),
-                request.immediate.eq(self.d_insn),
+                request.immediate.eq(Cat(self.d_insn[:16], Mux(expander.compressed, 0, self.d_insn[16:]))),
             ]
         with m.Elif(decoder.ecall):
             m.d.comb += [

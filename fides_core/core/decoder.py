@@ -1,16 +1,17 @@
 """Instruction decoder: combinational, made from the table in ``fides_core.isa``.
 
-Control signals are taken from the fields the manual gives a meaning (opcode, funct3, funct7); what is a legal
-instruction at all comes from the table's masks and matches.
+Control signals are taken from the fields the manual gives a meaning (opcode, funct3, funct7), those of the ALU
+from its table; what is a legal instruction at all comes from the table's masks and matches.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import CoreConfig
 from ..isa.instructions import BY_NAME, instructions
 from ..isa.xfides import PadKind
+from .alu import ALU_CONTROL, AluControl
 from .control import Control, Result, SecurityOp
 
 __all__ = ["Decoder"]
@@ -30,8 +31,39 @@ def _pattern(row, high=31, low=7):
     )
 
 
+def _distinguishing_bits(on, off) -> int:
+    """A mask, as small as goes step by step, of the bits [31:7] that tell the rows ``on`` from ``off``."""
+
+    def apart(mask):
+        return all((x.match ^ y.match) & x.mask & y.mask & mask for x in on for y in off)
+
+    mask = 0xFFFFFF80
+    # funct3 tells most apart and stays to the last.
+    for bit in (*range(31, 14, -1), *range(7, 15)):
+        if apart(mask & ~(1 << bit)):
+            mask &= ~(1 << bit)
+    return mask
+
+
+def _selection(insn, rows, on):
+    """A signal that is high for those of ``rows``, which have their opcode in common, that are in ``on``; its
+    value for what is no instruction does not matter."""
+    off = [row for row in rows if row not in on]
+    if not on or not off:
+        return Const(bool(on))
+    bits = _distinguishing_bits(on, off)
+    patterns = {
+        "".join(
+            str(row.match >> bit & 1) if row.mask & bits & 1 << bit else "-" for bit in range(31, 6, -1)
+        )
+        for row in on
+    }
+    return insn[7:].matches(*sorted(patterns))
+
+
 class Decoder(wiring.Component):
-    """``insn`` (32 bits) to ``control``, register numbers, and the 32-bit signed ``immediate``.
+    """``insn``, a 32-bit instruction or the equivalent of a compressed one, to ``control``, register numbers,
+    and the 32-bit signed ``immediate``. ``misaligned``: it stands at an address that is no multiple of 4.
 
     For CSR instructions the immediate holds the CSR number in [16:5] and the 5-bit source field in [4:0].
     ``legal`` does not judge CSR accesses and privileges; ``ecall``, ``ebreak``, ``mret`` and ``wfi`` say
@@ -40,6 +72,7 @@ class Decoder(wiring.Component):
     """
 
     insn: In(32)
+    misaligned: In(1)
     control: Out(Control)
     legal: Out(1)
     rs1: Out(5)
@@ -54,6 +87,9 @@ class Decoder(wiring.Component):
 
     def __init__(self, config: CoreConfig):
         self._xfides = config.xfides
+        self._rows = instructions(
+            xfides=config.xfides is not None, bitmanip=config.bitmanip, zicond=config.zicond
+        )
         super().__init__()
 
     def elaborate(self, platform):
@@ -80,18 +116,19 @@ class Decoder(wiring.Component):
         writes = Signal()
         m.d.comb += control.write.eq(writes & (rd_field != 0))
 
-        rows = instructions(xfides=self._xfides is not None)
         by_major = {}
-        for row in rows:
+        for row in self._rows:
             by_major.setdefault(row.match >> 2 & 0x1F, []).append(row)
         known = Signal()
         with m.Switch(insn[2:7]):
             for major, group in by_major.items():
                 with m.Case(major):
                     m.d.comb += known.eq(insn[7:].matches(*(_pattern(row) for row in group)))
+                    self._alu(m, group)
         m.d.comb += self.legal.eq(known & (insn[:2] == 3))
 
-        shift = funct3[:2] == 1
+        links = (rd_field == 1) | (rd_field == 5)
+        returns = (rs1_field == 1) | (rs1_field == 5)
         with m.Switch(insn[2:7]):
             with m.Case(_major("lui"), _major("auipc")):
                 # lui adds to x0.
@@ -108,12 +145,15 @@ class Decoder(wiring.Component):
                     self.immediate.eq(j_imm),
                     control.base_pc.eq(1),
                     control.jump.eq(1),
+                    control.call.eq(links),
                     control.result.eq(Result.OTHER),
                     writes.eq(1),
                 ]
             with m.Case(_major("jalr")):
                 m.d.comb += [
                     control.jump.eq(1),
+                    control.call.eq(links),
+                    control.ret.eq(returns & (rd_field != rs1_field)),
                     control.result.eq(Result.OTHER),
                     self.reads_rs1.eq(1),
                     writes.eq(1),
@@ -130,8 +170,6 @@ class Decoder(wiring.Component):
                     self.immediate.eq(b_imm),
                     control.base_pc.eq(1),
                     control.branch.eq(1),
-                    control.subtract.eq(1),
-                    control.unsigned.eq(funct3[1]),
                     self.reads_rs1.eq(1),
                     self.reads_rs2.eq(1),
                 ]
@@ -151,26 +189,30 @@ class Decoder(wiring.Component):
                     self.reads_rs2.eq(1),
                 ]
             with m.Case(_major("addi"), _major("addiw")):
-                m.d.comb += [
-                    control.b_immediate.eq(1),
-                    control.word.eq(insn[3]),
-                    control.subtract.eq((funct3 == 2) | (funct3 == 3)),
-                    control.unsigned.eq(funct3[0]),
-                    control.arithmetic.eq(insn[30] & shift),
-                    self.reads_rs1.eq(1),
-                    writes.eq(1),
-                ]
+                m.d.comb += [control.b_immediate.eq(1), self.reads_rs1.eq(1), writes.eq(1)]
             with m.Case(_major("add"), _major("addw")):
+                multiplies = insn[25] & ~insn[27]
                 m.d.comb += [
                     control.word.eq(insn[3]),
-                    control.subtract.eq(insn[30] | (funct3 == 2) | (funct3 == 3)),
-                    control.unsigned.eq(funct3[0]),
-                    control.arithmetic.eq(insn[30]),
-                    control.multiply.eq(insn[25] & ~funct3[2]),
-                    control.divide.eq(insn[25] & funct3[2]),
-                    control.result.eq(Mux(insn[25], Result.DIVIDER, Result.ALU)),
+                    control.multiply.eq(multiplies & ~funct3[2]),
+                    control.divide.eq(multiplies & funct3[2]),
+                    control.result.eq(Mux(multiplies, Result.DIVIDER, Result.ALU)),
                     self.reads_rs1.eq(1),
                     self.reads_rs2.eq(1),
+                    writes.eq(1),
+                ]
+            with m.Case(_major("lr.w")):
+                special = insn[28]  # LR or SC, by the next bit
+                m.d.comb += [
+                    self.immediate.eq(0),
+                    control.load.eq(special & ~insn[27]),
+                    control.reserve.eq(special & ~insn[27]),
+                    control.store.eq(special & insn[27]),
+                    control.conditional.eq(special & insn[27]),
+                    control.atomic.eq(~special),
+                    control.result.eq(Result.ADDRESS),
+                    self.reads_rs1.eq(1),
+                    self.reads_rs2.eq(~(special & ~insn[27])),
                     writes.eq(1),
                 ]
             with m.Case(_major("fence")):
@@ -198,13 +240,22 @@ class Decoder(wiring.Component):
                 self._custom(m, writes)
         return m
 
+    def _alu(self, m, rows):
+        """The ALU's control signals for instructions of one opcode."""
+        fields = AluControl.as_shape().members
+        for name in fields:
+            field = Value.cast(self.control.alu[name])
+            for bit in range(len(field)):
+                on = [row for row in rows if ALU_CONTROL.get(row.name, {}).get(name, 0) >> bit & 1]
+                m.d.comb += field[bit].eq(_selection(self.insn, rows, on))
+
     def _custom(self, m, writes):
         insn, control = self.insn, self.control
         funct3 = insn[12:15]
         kind, reserved = insn[30:32], insn[28:30]
         with m.Case(_major("checkcap")):
             with m.If(~funct3[0]):  # checkcap
-                with m.If((kind == 3) | (reserved != 0)):
+                with m.If((kind == 3) | (reserved != 0) | self.misaligned):
                     m.d.comb += self.legal.eq(0)
                 if self._xfides.compartments:
                     m.d.comb += [
@@ -232,7 +283,6 @@ class Decoder(wiring.Component):
         with m.Case(_major("ptradd")):
             m.d.comb += [
                 self.reads_rs1.eq(1),
-                control.funct3.eq(0),  # the ALU adds
                 control.keep_upper.eq(1),
             ]
             with m.Switch(funct3[:3]):

@@ -7,12 +7,14 @@ from amaranth.lib.wiring import In, Out
 from ..config import CoreConfig
 from ..isa.causes import ExceptionCause
 from .alu import ALU
+from .atomics import Atomics, AtomicStep, Reservation
 from .bus import DataBus
 from .control import ExecuteRequest, MemoryRequest, Result, SecurityOp
 from .decode import Forward
 from .divider import Divider
 from .load_store import StoreLanes
 from .pmp import PMPChecker, PMPEntry
+from .predictor import Resolution, snapshot_layout
 
 __all__ = ["ExecuteStage", "SecurityView"]
 
@@ -57,8 +59,13 @@ class ExecuteStage(wiring.Component):
     instruction before it has trapped, it must not move nor have any effect. ``flush``: fetch starts anew
     elsewhere; what decode sends is not taken.
 
-    ``redirect`` and ``redirect_target`` (64 bits): a jump or branch is taken, or fence.i starts fetch anew.
-    ``link``: address of the next instruction.
+    ``next_pc``: address of the instruction that decode holds, or waits for. ``redirect`` and
+    ``redirect_target`` (64 bits): another one has to follow, or fence.i starts fetch anew. ``resolution``:
+    the same for the predictor; ``mispredicted`` for the counters.
+
+    ``load``, ``compute``: steps of an atomic instruction, see ``atomics.py``; ``d_request`` then holds the
+    operand that is replaced. ``reserve`` with ``reserve_address`` (bits [31:2]): an LR completes in
+    the memory stage. ``fence_i`` is high until ``fence_i_done``, with nothing on its way in the memory stage.
     """
 
     def __init__(self, config: CoreConfig):
@@ -77,10 +84,22 @@ class ExecuteStage(wiring.Component):
             "m_empty": In(1),
             "kill": In(1),
             "flush": In(1),
-            "link": In(32),
+            "d_snapshot": In(snapshot_layout(config.predictor)),
+            "next_pc": In(32),
             "pc_high": In(32),
             "redirect": Out(1),
             "redirect_target": Out(64),
+            "resolution": Out(Resolution(config.predictor)),
+            "mispredicted": Out(1),
+            "load": Out(1),
+            "compute": Out(1),
+            "response": In(1),
+            "response_error": In(1),
+            "reserve": In(1),
+            "reserve_address": In(30),
+            "held_address": Out(32),
+            "fence_i": Out(1),
+            "fence_i_done": In(1),
             "wake": In(1),
             "interrupt": In(1),
             "interrupt_cause": In(5),
@@ -102,43 +121,52 @@ class ExecuteStage(wiring.Component):
         valid = self.valid
         security = self.security if xfides else None
 
-        m.submodules.alu = alu = ALU()
+        m.submodules.alu = alu = ALU(self._config)
         m.submodules.divider = divider = Divider()
         m.submodules.store_lanes = lanes = StoreLanes(tables=xfides)
         m.submodules.pmp = pmp = PMPChecker(self._config.pmp_entries)
+        m.submodules.atomics = atomics = Atomics()
+        m.submodules.reservation = reservation = Reservation()
 
         immediate = Cat(x.immediate, x.immediate[31].replicate(32))
+        # AMOs on words compare them sign-extended.
+        narrow = control.atomic & ~control.funct3[0]
+        rs2 = Cat(x.rs2[:32], Mux(narrow, x.rs2[31].replicate(32), x.rs2[32:]))
         m.d.comb += [
             alu.a.eq(x.rs1),
-            alu.b.eq(Mux(control.b_immediate, immediate, x.rs2)),
-            alu.funct3.eq(control.funct3),
-            alu.subtract.eq(control.subtract),
-            alu.arithmetic.eq(control.arithmetic),
-            alu.unsigned.eq(control.unsigned),
-            alu.word.eq(control.word),
+            alu.b.eq(Mux(control.b_immediate, immediate, rs2)),
+            alu.control.eq(control.alu),
         ]
-        # An access to the metadata table borrows the address adder.
+        # An access to the metadata table borrows the address adder. An AMO has lost its address from rs1 once
+        # it has read.
         table_op = security.table_op if xfides else Const(0)
+        held_address = Signal(32, reset_less=True)
+        m.d.comb += self.held_address.eq(held_address)
         start = Mux(control.base_pc, Cat(x.pc, Const(0, 32)), x.rs1)
+        start = Mux(atomics.loaded, held_address, start)
         step = immediate
         if xfides:
             start = Mux(table_op, Cat(Const(0, 3), security.table, Const(0, 32)), start)
             step = Mux(table_op, Cat(Const(0, 3), security.index, Const(0, 45)), step)
         address = Signal(64)
         m.d.comb += address.eq(start + step)
+        with m.If(~atomics.loaded):
+            m.d.sync += held_address.eq(address)
 
         # Jumps and branches.
         taken = Signal()
-        misaligned_target = Signal()
+        wrong = Signal()
         condition = Mux(control.funct3[2], alu.less, alu.equal) ^ control.funct3[0]
         m.d.comb += [
             taken.eq(control.jump | (control.branch & condition)),
-            misaligned_target.eq(taken & address[1]),
-            self.redirect_target.eq(Mux(control.fence_i, self.link, Cat(Const(0, 1), address[1:]))),
+            wrong.eq(
+                Mux(taken, address[1:] != self.next_pc[1:], x.link[1:] != self.next_pc[1:])
+            ),
+            self.redirect_target.eq(Mux(taken, Cat(Const(0, 1), address[1:]), x.link)),
         ]
 
         # Data requests.
-        data_access = control.load | control.store
+        data_access = control.load | control.store | control.atomic
         masked = security.mask_addresses if xfides else Const(0)
         m.d.comb += [
             lanes.size.eq(control.funct3[:2]),
@@ -149,16 +177,17 @@ class ExecuteStage(wiring.Component):
         table_request = security.request if xfides else Const(0)
         wanted = Signal()
         refused = Signal()
+        stores = control.store | control.atomic
         m.d.comb += [
             bus.addr.eq(address[:32]),
-            bus.we.eq(control.store),
+            bus.we.eq(control.store | atomics.we),
             bus.be.eq(lanes.be),
             bus.wdata.eq(lanes.word),
             pmp.entries.eq(self.pmp),
             pmp.address.eq(bus.addr),
             pmp.doubleword.eq((control.funct3[:2] == 3) | table_op),
             pmp.read.eq(~bus.we),
-            pmp.write.eq(bus.we),
+            pmp.write.eq(bus.we | control.atomic),
             pmp.user.eq(self.data_user & ~table_op),
             refused.eq(pmp.fault | (data_access & ~masked & (address[32:] != 0))),
         ]
@@ -187,36 +216,53 @@ class ExecuteStage(wiring.Component):
                 m.d.comb += cause.eq(security.cause)
         with m.Elif(x.exception):
             m.d.comb += exception.eq(1)
-        with m.Elif(misaligned_target):
-            m.d.comb += [exception.eq(1), cause.eq(ExceptionCause.INSTRUCTION_MISALIGNED)]
         with m.Elif(misaligned):
             m.d.comb += [
                 exception.eq(1),
-                cause.eq(Mux(control.store, ExceptionCause.STORE_MISALIGNED, ExceptionCause.LOAD_MISALIGNED)),
+                cause.eq(Mux(stores, ExceptionCause.STORE_MISALIGNED, ExceptionCause.LOAD_MISALIGNED)),
             ]
-        with m.Elif(data_access & refused):
+        with m.Elif((data_access & refused) | (atomics.step == AtomicStep.FAULT)):
             m.d.comb += [
                 exception.eq(1),
                 cause.eq(
-                    Mux(control.store, ExceptionCause.STORE_ACCESS_FAULT, ExceptionCause.LOAD_ACCESS_FAULT)
+                    Mux(stores, ExceptionCause.STORE_ACCESS_FAULT, ExceptionCause.LOAD_ACCESS_FAULT)
                 ),
             ]
 
         # Flow. Whether the instruction must wait never depends on the verdicts above.
         wait = Signal()
         late_interrupt = Signal()
+        advance = Signal()
+        fire = Signal()
         m.d.comb += [
             divider.x_request.eq(valid & control.divide),
             divider.x_a.eq(x.rs1),
             divider.x_b.eq(x.rs2),
             divider.x_funct3.eq(control.funct3),
             divider.x_word.eq(control.word),
+            self.fence_i.eq(valid & control.fence_i & self.m_empty),
+            # Behind an empty memory stage: AMOs, because nothing may stop them once they have begun, and SC,
+            # because it needs to know of an LR there.
             wait.eq(
                 (control.divide & ~divider.x_done)
                 | (control.wfi & ~self.wake)
-                | (control.fence_i & ~self.m_empty)
-                | (data_access & ~bus.gnt)
+                | (control.fence_i & ~(self.m_empty & self.fence_i_done))
+                | ((control.load | control.store) & ~bus.gnt)
+                | (control.conditional & ~self.m_empty)
+                | (control.atomic & ~atomics.done)
             ),
+            atomics.active.eq(valid & control.atomic & self.m_empty),
+            atomics.refused.eq(misaligned | refused | security_fault),
+            atomics.granted.eq(bus.gnt),
+            atomics.response.eq(self.response),
+            atomics.error.eq(self.response_error),
+            atomics.take.eq(advance),
+            self.load.eq(atomics.load),
+            self.compute.eq(atomics.compute),
+            reservation.set.eq(self.reserve),
+            reservation.set_address.eq(self.reserve_address),
+            reservation.address.eq(address[2:32]),
+            reservation.clear.eq(fire & control.conditional & ~exception),
         ]
         if xfides:
             with m.If(security.wait):
@@ -232,28 +278,53 @@ class ExecuteStage(wiring.Component):
                     cause.eq(self.interrupt_cause),
                     exception.eq(0),
                 ]
-        advance = Signal()
-        fire = Signal()
+        plain_access = control.load | (control.store & (~control.conditional | reservation.held))
         m.d.comb += [
             advance.eq(valid & ~wait & self.m_ready),
             fire.eq(advance & ~self.kill),
             divider.x_take.eq(advance),
             self.m_valid.eq(fire),
             self.ready.eq(~valid | advance),
-            wanted.eq(data_access & ~exception & advance),
+            wanted.eq((plain_access & ~exception & advance) | atomics.request),
             bus.req.eq((wanted | (table_request & ~refused & valid & self.m_ready)) & ~self.kill),
-            self.redirect.eq(advance & (taken | control.fence_i)),
+            # What traps has no successor, and fetch must not forget the upper half of its address.
+            self.mispredicted.eq(advance & wrong & ~x.exception & ~x.interrupt),
+            self.redirect.eq(self.mispredicted | (advance & control.fence_i)),
         ]
         with m.If(self.ready | self.kill | self.flush):
             m.d.sync += valid.eq(self.d_valid & ~self.redirect & ~self.kill & ~self.flush)
+        request = self.d_request
         with m.If(self.ready):
-            m.d.sync += x.eq(self.d_request)
+            m.d.sync += [x[name].eq(request[name]) for name in ExecuteRequest.as_shape().members if name[:2] != "rs"]
+        with m.If(self.ready | atomics.load):
+            m.d.sync += x.rs1.eq(request.rs1)
+        with m.If(self.ready | atomics.compute):
+            m.d.sync += x.rs2.eq(request.rs2)
+
+        # What the predictor learns.
+        resolution = self.resolution
+        m.d.comb += [
+            resolution.valid.eq(advance),
+            resolution.link.eq(x.link[1:]),
+            resolution.target.eq(address[1:32]),
+            resolution.taken.eq(taken),
+            resolution.branch.eq(control.branch),
+            resolution.jump.eq(control.jump),
+            resolution.call.eq(control.call),
+            resolution.ret.eq(control.ret),
+            resolution.wrong.eq(wrong & ~x.exception & ~x.interrupt),
+        ]
+        if self._config.predictor:
+            snapshot = Signal(snapshot_layout(self._config.predictor), reset_less=True)
+            with m.If(self.ready):
+                m.d.sync += snapshot.eq(self.d_snapshot)
+            m.d.comb += resolution.snapshot.eq(snapshot)
 
         # The result. What an exception has for mtval is chosen by control signals, not by the verdicts above:
         # the address for loads and stores, the target for jumps, the fields here for what decode found.
         other = Signal(64)
-        m.d.comb += other.eq(self.link)
-        with m.If(x.exception):
+        m.d.comb += other.eq(x.link)
+        with m.If(x.exception & ~x.second):
             with m.Switch(x.cause):
                 with m.Case(ExceptionCause.ILLEGAL_INSTRUCTION):
                     m.d.comb += other.eq(x.immediate)
@@ -268,11 +339,18 @@ class ExecuteStage(wiring.Component):
         select = Signal(Result)
         select_upper = Signal(Result)
         m.d.comb += [select.eq(control.result), select_upper.eq(select)]
-        with m.If(misaligned_target):
-            m.d.comb += select.eq(Result.ADDRESS)
+        # An AMO: the new value while it is computed, in the end the old one, else the address.
+        with m.If(control.atomic):
+            with m.Switch(atomics.step):
+                with m.Case(AtomicStep.COMPUTE):
+                    m.d.comb += select.eq(Result.ALU)
+                with m.Case(AtomicStep.DONE):
+                    m.d.comb += select.eq(Result.DIVIDER)
+                with m.Default():
+                    m.d.comb += select.eq(Result.ADDRESS)
         with m.If(control.keep_upper):
             m.d.comb += select_upper.eq(Result.DIVIDER)
-        with m.If(masked & data_access):
+        with m.If(masked & data_access & (select == Result.ADDRESS)):
             m.d.comb += select_upper.eq(Result.OTHER)  # zero: the link has 32 bits
         if xfides:
             with m.If(security.minted):
@@ -298,7 +376,9 @@ class ExecuteStage(wiring.Component):
             request.result.eq(result),
             request.rd.eq(x.rd),
             request.write.eq(control.write),
-            request.load.eq(control.load),
+            request.load.eq(control.load | (control.atomic & (select == Result.ADDRESS))),
+            request.reserve.eq(control.reserve),
+            request.conditional.eq(control.conditional),
             request.store.eq(bus.we),
             request.access.eq(bus.req),
             request.funct3.eq(control.funct3),
@@ -312,7 +392,7 @@ class ExecuteStage(wiring.Component):
             request.cause.eq(cause),
             self.forward.write.eq(valid & control.write),
             self.forward.rd.eq(x.rd),
-            self.forward.ready.eq(~(control.load | control.multiply | control.csr)),
+            self.forward.ready.eq(~(control.load | control.conditional | control.multiply | control.csr)),
             self.forward.value.eq(result),
         ]
         if xfides:

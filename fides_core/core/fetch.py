@@ -1,16 +1,32 @@
-"""Fetch: keeps up to two requests or instructions ahead of decode.
+"""Fetch: asks for groups of 8 bytes along the predicted path, and cuts instructions out of them.
 
 The program counter is 32 bits wide. A jump to an address of 2^32 or more is remembered in ``pc_high`` and
 ends in an instruction access fault of the instruction there, with its full 64-bit address.
+
+Two cycles: in the first a group is asked for, in the second it arrives, its prediction says what to ask for
+next, and an instruction is cut out. ``d_pc`` is always the address of the next instruction of decode, also
+while there is none: execute relies on it to find wrong predictions.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..config import CoreConfig
 from .bus import InstructionBus
+from .pmp import PMPEntry, PMPPairChecker
+from .predictor import Predictor, Resolution, snapshot_layout
 
 __all__ = ["FetchStage"]
+
+
+def _group_layout(history: int) -> data.StructLayout:
+    """A fetched group. ``fault``: an access fault for each word; ``hit``, ``taken``, ``position``,
+    ``target`` and the rest: its prediction (see ``predictor.py``)."""
+    return data.StructLayout(
+        {"words": 64, "fault": 2, "hit": 1, "taken": 1, "position": 2, "target": 31, "counter": 2,
+         "history": history}
+    )  # fmt: skip
 
 
 class FetchStage(wiring.Component):
@@ -18,82 +34,223 @@ class FetchStage(wiring.Component):
 
     ``redirect``/``redirect_target`` (64 bits, bytes): fetch goes on there, in the same cycle; what was
     fetched or asked for before is dropped. ``d_*``: the instruction that decode sees in this cycle; it is
-    consumed in a cycle with ``d_valid`` and ``d_ready``. ``d_pc`` is the address of the next instruction of
-    decode even while ``d_valid`` is low, so it is the link value of a jump that is in execute.
+    consumed in a cycle with ``d_valid`` and ``d_ready``. ``d_insn``: 32 bits, of which a compressed
+    instruction is the lower 16. ``d_link``: address behind it. ``d_fault``: an access to it faults, and
+    if ``d_fault_second``, only one to its second half, at ``d_link``, does. ``machine`` and ``pmp`` hold for what
+    is fetched; when they change, fetch must be redirected afterwards. ``resolution``: see ``predictor.py``.
     """
 
-    bus: Out(InstructionBus)
-    redirect: In(1)
-    redirect_target: In(64)
-    d_valid: Out(1)
-    d_ready: In(1)
-    d_insn: Out(32)
-    d_err: Out(1)
-    d_pc: Out(32)
-    d_pc_high: Out(32)
-
-    def __init__(self, reset_vector: int):
-        self.reset_vector = reset_vector
-        super().__init__()
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        super().__init__(
+            {
+                "bus": Out(InstructionBus),
+                "redirect": In(1),
+                "redirect_target": In(64),
+                "resolution": In(Resolution(config.predictor)),
+                "machine": In(1),
+                "pmp": In(data.ArrayLayout(PMPEntry, config.pmp_entries)),
+                "d_valid": Out(1),
+                "d_ready": In(1),
+                "d_insn": Out(32),
+                "d_pc": Out(32),
+                "d_pc_high": Out(32),
+                "d_link": Out(32),
+                "d_fault": Out(1),
+                "d_fault_second": Out(1),
+                "d_snapshot": Out(snapshot_layout(config.predictor)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
+        config = self._config
         bus = self.bus
+        predicting = config.predictor is not None
+        group_layout = _group_layout(config.predictor.history if predicting else 0)
 
-        # Where fetch asked last; it goes on behind it once that was granted. The increment comes before the
-        # choice, because a redirect is known late.
-        asked_pc = Signal(30, init=self.reset_vector >> 2)
-        was_granted = Signal()
-        d_pc = Signal(30, init=self.reset_vector >> 2)
+        # What was asked for and has not arrived: one group at a time.
+        outstanding = Signal()
+        discard = Signal()  # it belongs to a path that was left
+        suppress = Signal()  # its prediction is known to be wrong
+        again = Signal()  # what is asked for next has been fetched before, and its prediction was wrong
+        r_pc = Signal(31, reset_less=True)  # bits [31:1]
+        # Where to ask next when nothing is outstanding.
+        pending = Signal(31, init=self._config.reset_vector >> 1)
         pc_high = Signal(32)
-        inflight = Signal(2)  # granted requests without a response
-        discard = Signal(2)  # how many of them belong to the path that was left
-        level = Signal(2)  # instructions waiting in the buffer
-        buffer = [Signal(33, name=f"buffer{i}", reset_less=True) for i in range(2)]
 
+        m.submodules.pmp = pmp = PMPPairChecker(config.pmp_entries)
+        response = Signal(group_layout)
         arrived = Signal()
-        response = Cat(bus.rdata, bus.err)
-        consumed = Signal()
         m.d.comb += [
-            arrived.eq(bus.rvalid & (discard == 0)),
-            self.d_valid.eq((level != 0) | arrived),
-            Cat(self.d_insn, self.d_err).eq(Mux(level != 0, buffer[0], response)),
-            self.d_pc.eq(Cat(0, 0, d_pc)),
-            self.d_pc_high.eq(pc_high),
-            consumed.eq(self.d_valid & self.d_ready),
+            pmp.entries.eq(self.pmp),
+            pmp.address.eq(Cat(Const(0, 3), r_pc[2:])),
+            pmp.user.eq(~self.machine),
+            arrived.eq(bus.rvalid & ~discard),
+            response.words.eq(bus.rdata),
+            response.fault.eq(pmp.fault | bus.err.replicate(2)),
         ]
 
+        # Two buffered groups in front of the response.
+        first = Signal(group_layout, reset_less=True)
+        second = Signal(group_layout, reset_less=True)
+        level = Signal(2)
+
+        # The next request. Only registered state decides about it, but for a redirect, which empties the
+        # buffer, and the arrival of the last one.
+        redo = Signal()  # the instruction contradicts the prediction of its group: fetch it again
+        a_pc = Signal(31, init=self._config.reset_vector >> 1)
+        following = Signal(31)
+        f_pc = Signal(31)
+        free = Signal()
         granted = Signal()
-        request_pc = Signal(30)
         m.d.comb += [
-            # Only registered state decides about a request, but for a redirect, which empties the buffer.
-            bus.req.eq(Mux(self.redirect, inflight != 2, (inflight + level)[0:2] < 2)),
-            request_pc.eq(Mux(self.redirect, self.redirect_target[2:32], asked_pc + was_granted)),
-            bus.addr.eq(Cat(0, 0, request_pc)),
+            following.eq(Mux(outstanding & ~discard, Cat(Const(0, 2), r_pc[2:] + 1), pending)),
+            f_pc.eq(following),
+            free.eq(~outstanding | bus.rvalid),
+            bus.req.eq(free & (self.redirect | ~level[1] & ~(level[0] & outstanding & ~discard))),
+            bus.addr.eq(Cat(Const(0, 3), f_pc[2:])),
             granted.eq(bus.req & bus.gnt),
         ]
-        m.d.sync += inflight.eq(inflight + granted - bus.rvalid)
-        m.d.sync += [asked_pc.eq(request_pc), was_granted.eq(granted)]
-
-        with m.If(self.redirect):
-            m.d.sync += [
-                discard.eq(inflight - bus.rvalid),
-                level.eq(0),
-                d_pc.eq(self.redirect_target[2:32]),
-                pc_high.eq(self.redirect_target[32:]),
+        if predicting:
+            m.submodules.predictor = predictor = Predictor(config.predictor)
+            guess = predictor.group
+            m.d.comb += [
+                predictor.f_pc.eq(f_pc),
+                predictor.f_enable.eq(free),
+                predictor.use.eq(arrived & ~suppress),
+                response.hit.eq(guess.hit),
+                response.taken.eq(guess.taken & ~suppress),
+                response.position.eq(guess.position),
+                response.target.eq(guess.target),
+                response.counter.eq(guess.counter),
+                response.history.eq(guess.history),
             ]
+            for name in self.resolution.signature.members:
+                m.d.comb += getattr(predictor.x, name).eq(getattr(self.resolution, name))
+            with m.If(outstanding & ~discard & response.taken):
+                m.d.comb += f_pc.eq(guess.target)
+        with m.If(self.redirect):
+            m.d.comb += f_pc.eq(self.redirect_target[1:32])
+
+        m.d.sync += [
+            outstanding.eq(granted | (outstanding & ~bus.rvalid)),
+            discard.eq((outstanding & ~bus.rvalid & (discard | self.redirect | redo)) | (granted & redo)),
+        ]
+        with m.If(granted):
+            m.d.sync += [r_pc.eq(f_pc), suppress.eq(again), again.eq(0)]
+        # While something is outstanding the address behind it is not known yet.
+        with m.If(self.redirect | free):
+            m.d.sync += pending.eq(f_pc)
+        with m.If(self.redirect):
+            m.d.sync += pc_high.eq(self.redirect_target[32:])
+
+        # Cut the instruction at a_pc out of the oldest group, or of that and the first halfword behind it.
+        head = Signal(group_layout)
+        tail = Signal(group_layout)
+        head_valid = Signal()
+        tail_valid = Signal()
+        m.d.comb += [
+            head.eq(Mux(level != 0, first, response)),
+            tail.eq(Mux(level[1], second, response)),
+            head_valid.eq((level != 0) | arrived),
+            tail_valid.eq(level[1] | (level[0] & arrived)),
+        ]
+        at = a_pc[:2]
+        low = Signal(16)
+        high = Signal(16)
+        low_fault = Signal()
+        high_fault = Signal()
+        m.d.comb += [
+            low.eq(head.words.word_select(at, 16)),
+            low_fault.eq(head.fault.bit_select(at[1], 1)),
+        ]
+        with m.Switch(at):
+            for position in range(3):
+                with m.Case(position):
+                    m.d.comb += [
+                        high.eq(head.words.word_select(position + 1, 16)),
+                        high_fault.eq(head.fault[(position + 1) >> 1]),
+                    ]
+            with m.Default():
+                m.d.comb += [high.eq(tail.words[:16]), high_fault.eq(tail.fault[0])]
+        full = Signal()  # the instruction has 32 bits
+        wide = Signal()  # and all of it may be had
+        crosses = Signal()
+        complete = Signal()
+        m.d.comb += [
+            full.eq((low[:2] == 3) & ~low_fault),
+            crosses.eq(full & (at == 3)),
+            complete.eq(head_valid & (~crosses | tail_valid)),
+            wide.eq(full & ~high_fault),
+        ]
+        link = Signal(31)
+        m.d.comb += link.eq(a_pc + Cat(~wide, wide))
+
+        # Where it ends, and what its prediction is.
+        leaves = Signal()  # the predicted path leaves the group behind this instruction
+        leaves_tail = Signal()
+        target = Signal(31)
+        snapshot = Signal(snapshot_layout(config.predictor))
+        m.d.comb += target.eq(head.target)
+        if predicting:
+            here = Signal()  # the head's prediction is about this instruction
+            there = Signal()  # the tail's is
+            early = Signal()  # an instruction that starts where the prediction says that one ends
+            m.d.comb += [
+                early.eq(full & (at == head.position)),
+                here.eq(head.hit & ((head.position == at + wide) | early)),
+                there.eq(crosses & wide & tail.hit & (tail.position == 0)),
+                redo.eq(head_valid & early & head.taken & ~self.redirect),
+                leaves.eq(head.taken & (head.position == at + wide) & ~crosses),
+                leaves_tail.eq(there & tail.taken),
+                snapshot.hit.eq(here | there),
+                snapshot.counter.eq(Mux(there, tail.counter, head.counter)),
+                snapshot.history.eq(Mux(there, tail.history, head.history)),
+            ]
+            with m.If(leaves_tail):
+                m.d.comb += target.eq(tail.target)
+
+        delivered = Signal()
+        pops = Signal()
+        pops_tail = Signal()
+        m.d.comb += [
+            delivered.eq(complete & ~redo & (~self.d_valid | self.d_ready)),
+            pops.eq(delivered & (leaves | (at == 3) | (wide & (at == 2)))),
+            pops_tail.eq(delivered & leaves_tail),
+        ]
+        with m.If(self.redirect):
+            m.d.sync += a_pc.eq(self.redirect_target[1:32])
+        with m.Elif(delivered):
+            m.d.sync += a_pc.eq(Mux(leaves | leaves_tail, target, link))
+        with m.If(redo):
+            m.d.sync += [pending.eq(a_pc), again.eq(1)]
+
+        # The buffer after this cycle: what remains of first, second and the response, moved up.
+        remaining = Signal(3)
+        m.d.comb += remaining.eq(level + arrived - pops - pops_tail)
+        with m.If(self.redirect | redo):
+            m.d.sync += level.eq(0)
         with m.Else():
-            with m.If(bus.rvalid & (discard != 0)):
-                m.d.sync += discard.eq(discard - 1)
-            with m.If(consumed):
-                m.d.sync += d_pc.eq(d_pc + 1)
-            m.d.sync += level.eq(level + arrived - consumed)
-            # After this cycle the buffer's first entry is the oldest instruction that decode has not
-            # consumed.
-            with m.If(consumed):
-                m.d.sync += buffer[0].eq(Mux(level == 2, buffer[1], response))
-            with m.Elif(level == 0):
-                m.d.sync += buffer[0].eq(response)
-            with m.If(level == 1):
-                m.d.sync += buffer[1].eq(response)
+            m.d.sync += level.eq(remaining)
+        # An empty buffer's tail is the response.
+        with m.If(pops | (level == 0)):
+            m.d.sync += first.eq(tail)
+        with m.If(~level[1] | pops):
+            m.d.sync += second.eq(response)
+
+        # Decode's registers.
+        with m.If(~self.d_valid | self.d_ready):
+            m.d.sync += [
+                self.d_valid.eq(delivered),
+                self.d_insn.eq(Cat(low, high)),
+                self.d_pc.eq(Cat(Const(0, 1), a_pc)),
+                self.d_link.eq(Cat(Const(0, 1), link)),
+                self.d_fault.eq(low_fault | ((low[:2] == 3) & high_fault)),
+                self.d_fault_second.eq(~low_fault),
+                self.d_snapshot.eq(snapshot),
+            ]
+        with m.If(self.redirect):
+            m.d.sync += self.d_valid.eq(0)
+        m.d.comb += self.d_pc_high.eq(pc_high)
         return m

@@ -15,11 +15,11 @@ __all__ = ["MemoryStage", "WritebackRequest"]
 
 
 class WritebackRequest(data.Struct):
-    """Memory to writeback. ``multiply``: the result comes from the multiplier instead."""
+    """Memory to writeback. ``late``: the result comes from the multiplier's last stage instead."""
 
     write: 1
     rd: 5
-    multiply: 1
+    late: 1
     result: 64
 
 
@@ -30,7 +30,9 @@ class MemoryStage(wiring.Component):
     something. ``trap``: the instruction here traps in this cycle (everything younger must be dropped); the
     core goes on at the handler one cycle later, as after ``mret``. ``commit``: the instruction here completes
     without an exception. ``security_fault`` with ``security_cause``: the extension's verdict in this stage;
-    ``security_no_value``: mtval is 0.
+    ``security_no_value``: mtval is 0. ``product``: the multiplier's low half for the instruction here.
+    ``forward.value`` is that of a load's data also while the stage is empty, for AMOs in execute.
+    ``reserve``: an LR completes.
     """
 
     def __init__(self, config: CoreConfig):
@@ -47,6 +49,7 @@ class MemoryStage(wiring.Component):
                 "response": In(1),
                 "response_error": In(1),
                 "response_data": In(64),
+                "product": In(64),
                 "security_fault": In(1),
                 "security_cause": In(5),
                 "security_no_value": In(1),
@@ -54,6 +57,7 @@ class MemoryStage(wiring.Component):
                 "csr_access": Out(CSRAccess),
                 "csr_rdata": In(64),
                 "commit": Out(1),
+                "reserve": Out(1),
                 "mret": Out(1),
                 "trap": Out(1),
                 "trap_pc": Out(64),
@@ -107,26 +111,32 @@ class MemoryStage(wiring.Component):
             lanes.offset.eq(current.result[:3]),
             lanes.word.eq(self.response_data),
             self.mret.eq(self.commit & current.mret),
+            self.reserve.eq(self.commit & current.reserve),
         ]
         # funct3[1:0] is the kind of access; decode has cleared it for those that only read.
         with m.If(current.csr):
             m.d.comb += self.csr_access.eq(current.funct3[:2])
 
+        late = current.multiply & (current.funct3 != 0)  # the upper half of a product
         result = Signal(64)
         with m.If(current.load):
             m.d.comb += result.eq(lanes.data)
         with m.Elif(current.csr):
             m.d.comb += result.eq(self.csr_rdata)
+        with m.Elif(current.multiply):
+            m.d.comb += result.eq(self.product)
+        with m.Elif(current.conditional):
+            m.d.comb += result.eq(~current.access)  # an SC that stores nothing has failed
         with m.Else():
             m.d.comb += result.eq(current.result)
         m.d.comb += [
             self.forward.write.eq(self.valid & current.write),
             self.forward.rd.eq(current.rd),
-            self.forward.ready.eq(done & ~current.multiply),
+            self.forward.ready.eq(done & ~late),
             self.forward.value.eq(result),
             self.w_request.write.eq(self.commit & current.write),
             self.w_request.rd.eq(current.rd),
-            self.w_request.multiply.eq(current.multiply),
+            self.w_request.late.eq(late),
             self.w_request.result.eq(result),
         ]
         return m

@@ -1,4 +1,5 @@
-"""Pipelined multiplier: a product a cycle, the result in writeback (three cycles).
+"""Pipelined multiplier: a product a cycle; the lower half in the memory stage (two cycles), the upper one in
+writeback (three).
 
 The operands are cut into pieces that fit one 25 x 18 signed DSP block, so that every product has a register
 right behind it and no DSP blocks are cascaded.
@@ -24,8 +25,8 @@ def _pieces(value, is_signed, bounds):
 class Multiplier(wiring.Component):
     """mul, mulh, mulhsu, mulhu and mulw, by ``x_funct3`` and ``x_word`` (unprivileged ISA, section 7.1).
 
-    Operands are taken in execute when ``m_enable`` is high; ``w_result`` (64 bits) is valid in the cycle in
-    which the instruction is in writeback.
+    Operands are taken in execute when ``m_enable`` is high. ``m_result`` (64 bits): mul and mulw, while the
+    instruction is in the memory stage; ``w_result`` (64 bits): the others, while it is in writeback.
     """
 
     x_a: In(64)
@@ -33,6 +34,7 @@ class Multiplier(wiring.Component):
     x_funct3: In(3)
     x_word: In(1)
     m_enable: In(1)
+    m_result: Out(64)
     w_result: Out(64)
 
     def elaborate(self, platform):
@@ -40,10 +42,7 @@ class Multiplier(wiring.Component):
         a_signed = self.x_funct3[:2] != 3
         b_signed = ~self.x_funct3[1]
 
-        m_high = Signal()
         m_word = Signal()
-        w_high = Signal()
-        w_word = Signal()
         rows = []
         for b_low, b in _pieces(self.x_b, b_signed, _B_PIECES):
             products = []
@@ -64,21 +63,21 @@ class Multiplier(wiring.Component):
             m.d.comb += row.eq(outer.as_signed() + (middle << 24))
             rows.append((b_low, row))
         with m.If(self.m_enable):
-            m.d.sync += [m_high.eq(self.x_funct3 != 0), m_word.eq(self.x_word)]
+            m.d.sync += m_word.eq(self.x_word)
 
+        # The lower half needs a few bits of the last addition only.
         first = Signal(signed(102))
         second = Signal(signed(102))
-        m.d.sync += [
+        low = Signal(64)
+        m.d.comb += [
             first.eq(rows[0][1] + (rows[1][1] << 17)),
             second.eq(rows[2][1] + (rows[3][1] << 17)),
-            w_high.eq(m_high),
-            w_word.eq(m_word),
+            low.eq(Cat(first[:34], first[34:64] + second[:30])),
+            self.m_result.eq(Cat(low[:32], Mux(m_word, low[31].replicate(32), low[32:]))),
         ]
-        total = Signal(128)
-        m.d.comb += [
-            total.eq(first + (second << 34)),
-            self.w_result.eq(Mux(w_high, total[64:], total[:64])),
-        ]
-        with m.If(w_word):
-            m.d.comb += self.w_result.eq(total[:32].as_signed())
+        w_first = Signal(signed(68))
+        w_second = Signal(signed(102))
+        total = Signal(94)
+        m.d.sync += [w_first.eq(first[34:].as_signed()), w_second.eq(second)]
+        m.d.comb += [total.eq(w_first + w_second), self.w_result.eq(total[30:])]
         return m

@@ -4,7 +4,7 @@ An instruction that raises an exception is reported with ``trap``; an interrupt 
 marks the first instruction of its handler (as does an exception) with ``intr``.
 """
 
-from amaranth.hdl import Const, Mux, Signal
+from amaranth.hdl import Cat, Const, Mux, Signal
 from amaranth.lib.wiring import Out, Signature
 
 __all__ = ["RVFI", "report_retirement", "RVFI_FIELDS"]
@@ -37,18 +37,34 @@ def report_retirement(m, rvfi, *, decode, execute, memory, csr, w_result, dbus):
     x_insn = Signal(32)
     m_insn = Signal(32)
     m_address = Signal(32)
-    m_mask = Signal(8)
-    m_store = Signal()
+    m_loaded = Signal(8)
+    m_stored = Signal(8)
     m_data = Signal(64)
+    # An AMO makes its accesses before it moves on.
+    x_loaded = Signal(8)
+    x_stored = Signal(8)
+    x_data = Signal(64)
+    atomic = execute.current.control.atomic
+    requested = Mux(dbus.req & dbus.gnt, dbus.be, 0)
+    compressed = decode.d_insn[:2] != 3
     with m.If(execute.ready):
-        m.d.sync += x_insn.eq(decode.d_insn)
+        m.d.sync += [
+            x_insn.eq(Cat(decode.d_insn[:16], Mux(compressed, 0, decode.d_insn[16:]))),
+            x_loaded.eq(0),
+            x_stored.eq(0),
+        ]
+    with m.Elif(atomic & dbus.req & dbus.gnt):
+        with m.If(dbus.we):
+            m.d.sync += [x_stored.eq(dbus.be), x_data.eq(dbus.wdata)]
+        with m.Else():
+            m.d.sync += x_loaded.eq(dbus.be)
     with m.If(memory.ready):
         m.d.sync += [
             m_insn.eq(x_insn),
-            m_address.eq(dbus.addr),
-            m_mask.eq(Mux(dbus.req & dbus.gnt, dbus.be, 0)),
-            m_store.eq(dbus.we),
-            m_data.eq(dbus.wdata),
+            m_address.eq(Mux(atomic, execute.held_address, dbus.addr)),
+            m_loaded.eq(Mux(atomic, x_loaded, Mux(dbus.we, 0, requested))),
+            m_stored.eq(Mux(atomic, x_stored, Mux(dbus.we, requested, 0))),
+            m_data.eq(Mux(atomic, x_data, dbus.wdata)),
         ]
 
     entering = Signal()  # the next instruction is the first of a handler
@@ -72,8 +88,8 @@ def report_retirement(m, rvfi, *, decode, execute, memory, csr, w_result, dbus):
             w["pc_rdata"].eq(memory.trap_pc),
             w["rd_addr"].eq(Mux(memory.w_request.write, memory.w_request.rd, 0)),
             w["mem_addr"].eq(m_address & ~Const(7, 32)),
-            w["mem_rmask"].eq(Mux(memory.current.access & ~m_store, m_mask, 0)),
-            w["mem_wmask"].eq(Mux(memory.current.access & m_store & memory.commit, m_mask, 0)),
+            w["mem_rmask"].eq(m_loaded),
+            w["mem_wmask"].eq(Mux(memory.commit, m_stored, 0)),
             w["mem_wdata"].eq(m_data),
         ]
     m.d.comb += [getattr(rvfi, name).eq(signal) for name, signal in w.items()]

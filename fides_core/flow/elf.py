@@ -15,7 +15,7 @@ __all__ = ["Program", "load_elf"]
 
 # What pyelftools raises on files that are not what they seem.
 _DAMAGE = (ELFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, MemoryError)
-_RVC = 0x1  # e_flags: has compressed instructions (RISC-V ELF psABI, section "File Header")
+_FLOAT_ABI = 0x6  # e_flags: passes arguments in floating-point registers (RISC-V ELF psABI, section "File Header")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def load_elf(path: str | Path, memory_bytes: int) -> Program:
     """The loadable contents of an executable, by physical address.
 
     ``memory_bytes``: size of the main memory. Raises UserError when the file is missing, is no ELF file, is
-    for another machine than RV64 without compressed instructions, does not start at the main memory's first
+    for another machine than RV64 without floating point, does not start at the main memory's first
     byte (where the boot ROM jumps to), or does not lie within the main memory.
     """
     path = Path(path)
@@ -76,10 +76,8 @@ def _load(elf: ELFFile, path: Path, memory_bytes: int) -> Program:
         )
     if elf["e_type"] != "ET_EXEC":
         raise UserError(f"{path} is not an executable: link it statically, for address {MAIN_MEMORY_BASE:#x}")
-    if elf["e_flags"] & _RVC:
-        raise UserError(
-            f"{path} has compressed instructions, which the core does not: build it with -march=rv64im..."
-        )
+    if elf["e_flags"] & _FLOAT_ABI:
+        raise UserError(f"{path} uses floating-point registers, which the core does not have: use -mabi=lp64")
     segments = []
     for segment in elf.iter_segments("PT_LOAD"):
         size = segment["p_memsz"]

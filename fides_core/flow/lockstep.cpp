@@ -1,7 +1,12 @@
 // The core and Spike in lockstep: every retired instruction and every trap of the core, as its retirement
 // port (RVFI) reports them, is compared with what Spike does at the same place.
 
+#include "coverage.h"
+#ifdef SOC_MODEL
+#include SOC_MODEL  // what the checker's tests put in the system's place
+#else
 #include "soc_model.h"
+#endif
 #include "spike_model.h"
 
 #include <array>
@@ -14,6 +19,7 @@ constexpr uint64_t kInterruptFlag = uint64_t(1) << 63;
 constexpr int kExternalInterrupt = 11;
 constexpr size_t kHistory = 16;
 constexpr unsigned kInterruptLatency = 8;  // instructions that may retire before a pending interrupt is taken
+constexpr unsigned kConstrainedInstructions = 16;  // between lr and sc
 constexpr uint64_t kExitCycles = 32;       // from the exit signal until the store's retirement is reported
 constexpr uint64_t kWaitCycles = 150;      // without a retirement: wake a wfi up
 constexpr uint64_t kStoppedCycles = 4000;  // without a retirement although an interrupt is pending
@@ -78,7 +84,8 @@ enum Fault : uint32_t {
     kAddress,
     kStoreValue,
     kMask,
-    kDrop
+    kDrop,
+    kSuccess
 };
 
 }  // namespace
@@ -90,13 +97,15 @@ extern "C" struct LockstepRegion {
 
 extern "C" struct LockstepSetup {
     const char* const* names;  // scope and variable of: main memory, mcause's code, mcause's interrupt bit
+    const char* isa;
     uint64_t memory_bytes;
-    uint32_t pmp_entries;
+    uint32_t pmp_entries, hpm_counters;
     const LockstepRegion* devices;
     uint64_t device_count;
     const uint32_t* encodings;  // match and mask of each instruction
     uint64_t* executed;         // retirements by the same index
     uint64_t encoding_count;
+    uint64_t* executed_halfwords;  // 65536: retirements by compressed encoding
 };
 
 extern "C" struct LockstepOptions {
@@ -111,6 +120,7 @@ extern "C" struct LockstepResult {
     uint64_t cycles, instructions, traps, interrupts;
     uint64_t by_cause[64];      // traps by mcause
     uint64_t by_interrupt[16];  // interrupts by mcause
+    uint64_t store_conditional[2];  // that succeeded, that failed
     uint32_t exited, exit_code, mismatch;
 };
 
@@ -120,10 +130,11 @@ class Lockstep {
 public:
     explicit Lockstep(const LockstepSetup& setup)
         : spike(
-              kMemoryBase, setup.memory_bytes, setup.pmp_entries,
+              setup.isa, kMemoryBase, setup.memory_bytes, setup.pmp_entries,
               [this](uint64_t address, size_t size, uint8_t* bytes) { return load(address, size, bytes); },
               [this](uint64_t address, size_t size, const uint8_t*) { return device(address, size, true); }),
-          setup_(setup) {
+          setup_(setup),
+          coverage_(setup.encodings, setup.encoding_count, setup.executed, setup.executed_halfwords) {
         const char* const* names = setup.names;
         memory = soc.find(names[0], names[1]);
         if (memory.total_bytes != setup.memory_bytes)
@@ -147,6 +158,7 @@ public:
             } else if (++idle >= kStoppedCycles) {
                 fail("the core has stopped retiring instructions");
             }
+            check_bus();
             drive_interrupt(idle >= kWaitCycles);
             if (top.exit_valid && ++after_exit > kExitCycles) break;
         }
@@ -202,6 +214,13 @@ private:
             return fail("rvfi_intr is not set on the first instruction of a handler");
         }
 
+        // When a reservation is lost beside the cases that the reference knows is up to the core; it must not
+        // be lost without reason.
+        const bool conditional = SpikeModel::is_store_conditional(core.instruction) && !core.trap;
+        if (conditional && !core.store_mask) {
+            if (must_succeed(core)) return fail("sc fails right behind its lr");
+            spike.drop_reservation();
+        }
         core_ = &core;
         ReferenceStep reference = spike.step();
         core_ = nullptr;
@@ -212,14 +231,54 @@ private:
         reference_history_.push({reference, spike.pc()});
         compare(core, reference);
         if (report.empty()) check_pending();
+        follow_reservation(core, reference);
         trapped_ = core.trap;
         if (core.trap) {
             result_->traps++;
             result_->by_cause[reference.cause & 63]++;
         } else {
             result_->instructions++;
-            count(core.instruction);
+            coverage_.count(core.instruction);
+            if (conditional) result_->store_conditional[core.store_mask ? 0 : 1]++;
         }
+    }
+
+    // The last lr of which an sc to the same bytes succeeds for certain: only instructions that compute came
+    // behind it (unprivileged ISA, section 8.3), and few of them.
+    void follow_reservation(const Retirement& core, const ReferenceStep& reference) {
+        const bool load_reserved = SpikeModel::is_atomic(core.instruction) && core.instruction >> 27 == 2;
+        if (load_reserved && !core.trap) {
+            reserved_address_ = reference.load_address;
+            reserved_bytes_ = reference.load_bytes;
+            reserved_for_ = kConstrainedInstructions;
+        } else if (core.trap || core.interrupt || core.load_mask || core.store_mask ||
+                   (core.instruction & 0x7f) == 0x0f || (core.instruction & 0x7f) == 0x73) {
+            reserved_for_ = 0;
+        } else if (reserved_for_) {
+            reserved_for_--;
+        }
+    }
+
+    bool must_succeed(const Retirement& core) const {
+        const unsigned bytes = core.instruction >> 12 & 1 ? 8 : 4;
+        const unsigned base = core.instruction >> 15 & 31;
+        return reserved_for_ && !core.interrupt && bytes == reserved_bytes_ &&
+               spike.hart->get_state()->XPR[base] == reserved_address_;
+    }
+
+    // What the checker of the bus protocol says, where the system on a chip has one.
+    void check_bus() {
+        const unsigned violation = axi_violation(*soc.top, 0);
+        if (violation && report.empty()) fail("the AXI protocol is violated: axi_violation is %#x", violation);
+    }
+
+    template <class Top>
+    static auto axi_violation(const Top& top, int) -> decltype(unsigned(top.axi_violation)) {
+        return top.axi_violation;
+    }
+    template <class Top>
+    static unsigned axi_violation(const Top&, long) {
+        return 0;
     }
 
     // Spike follows the core into interrupts; that the core takes them at all, and soon, is checked here.
@@ -288,9 +347,12 @@ private:
     }
 
     // CSRs whose value depends on the cycle, on lines from outside, or on who made the core.
-    static bool is_volatile(uint32_t word) {
+    bool is_volatile(uint32_t word) const {
         if ((word & 0x7f) != 0x73 || (word >> 12 & 3) == 0) return false;
-        switch (word >> 20) {
+        const uint32_t number = word >> 20;
+        for (uint32_t first : {CSR_MHPMCOUNTER3, CSR_HPMCOUNTER3, CSR_MHPMEVENT3})
+            if (number - first < setup_.hpm_counters) return true;
+        switch (number) {
             case CSR_CYCLE:
             case CSR_MCYCLE:
             case CSR_TIME:
@@ -320,7 +382,7 @@ private:
     bool spoil(Retirement& core) const {
         switch (options_->fault) {
             case kPc:
-                core.pc ^= 4;
+                core.pc ^= 2;
                 return true;
             case kInstruction:
                 core.instruction ^= 1 << 20;
@@ -351,17 +413,12 @@ private:
                 if (!core.load_mask) return false;
                 core.load_mask &= core.load_mask - 1;
                 return true;
+            case kSuccess:
+                if (!SpikeModel::is_store_conditional(core.instruction) || !core.rd || core.trap) return false;
+                core.rd_value ^= 1;
+                return true;
         }
         return true;
-    }
-
-    void count(uint32_t word) {
-        for (uint64_t i = 0; i < setup_.encoding_count; i++) {
-            if ((word & setup_.encodings[2 * i + 1]) == setup_.encodings[2 * i]) {
-                setup_.executed[i]++;
-                return;
-            }
-        }
     }
 
     std::string describe(const Retirement& core) {
@@ -405,11 +462,13 @@ private:
         report += "the reference's state:";
         constexpr std::pair<const char*, int> registers[] = {
             {"mstatus", CSR_MSTATUS},   {"mie", CSR_MIE},           {"mtvec", CSR_MTVEC},
-            {"mepc", CSR_MEPC},         {"mcause", CSR_MCAUSE},     {"mtval", CSR_MTVAL},
-            {"pmpcfg0", CSR_PMPCFG0},   {"pmpaddr0", CSR_PMPADDR0}, {"pmpaddr1", CSR_PMPADDR1},
-            {"pmpaddr2", CSR_PMPADDR2}, {"pmpaddr3", CSR_PMPADDR3}};
+            {"mepc", CSR_MEPC},         {"mcause", CSR_MCAUSE},     {"mtval", CSR_MTVAL}};
         for (const auto& [name, number] : registers)
             report += format(" %s=%" PRIx64, name, spike.hart->get_csr(number));
+        for (unsigned i = 0; i < setup_.pmp_entries; i += 8)
+            report += format(" pmpcfg%u=%" PRIx64, i / 4, spike.hart->get_csr(CSR_PMPCFG0 + i / 4));
+        for (unsigned i = 0; i < setup_.pmp_entries; i++)
+            report += format(" pmpaddr%u=%" PRIx64, i, spike.hart->get_csr(CSR_PMPADDR0 + i));
         report += "\n";
     }
 
@@ -417,6 +476,9 @@ private:
     LockstepResult* result_ = nullptr;
     PublicVariable cause_, cause_is_interrupt_;
     const LockstepSetup& setup_;
+    Coverage coverage_;
+    uint64_t reserved_address_ = 0;
+    unsigned reserved_bytes_ = 0, reserved_for_ = 0;  // instructions for which the reservation holds
     History<Retirement> core_history_;
     History<std::pair<ReferenceStep, uint64_t>> reference_history_;  // with the pc after the step
     const Retirement* core_ = nullptr;  // the report that Spike is about to follow

@@ -1,34 +1,38 @@
 """The core in lockstep with Spike on random programs: ``python -m fides_core.flow.lockstep --seed 1
---programs 100``.
+--programs 100``, or ``fides lockstep``.
 
 Every retired instruction is compared: address, word, privilege mode, register written, memory read and
 written, trap; and through the handler's reads of the trap registers the causes. External interrupts are
 raised at random times; timer and software interrupts come from the program. Spike is made to take an
-interrupt where the core does.
+interrupt where the core does, and lose a reservation where the core does.
 """
 
 import argparse
 import ctypes
+import multiprocessing
 import shlex
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fides_core.config import Config, preset
+from fides_core.config import CacheConfig, Config, PredictorConfig, preset
 from fides_core.errors import UserError
-from fides_core.isa.instructions import instructions
 from fides_core.soc.memory_map import BOOT_ROM, REGIONS
 from fides_core.software.random_program import generate
 
 from . import tools
 from .elf import Program
+from .reference import SPIKE_CFLAGS, ExecutionCounters, reference_isa
 from .simulation import BUILD_DIRECTORY, SPLIT_SIGNALS, generated_verilog
 from .verilate import PublicSignal, build_library, report_to_stderr
 
-__all__ = ["Lockstep", "LockstepOutcome", "FAULTS", "STALL_SEED", "lockstep_config", "main"]
+__all__ = [
+    "FAULTS", "VARIANTS", "Lockstep", "LockstepOutcome", "lockstep_config", "main", "run_programs",
+    "variants_of",
+]  # fmt: skip
 
 _SIGNALS = (
     PublicSignal("main_memory", "words", writable=True),
@@ -40,11 +44,32 @@ _SIGNALS = (
 #: lockstep.cpp.
 FAULTS = (
     "none", "pc", "instruction", "trap", "mode", "rd", "rd_value", "address", "store_value", "mask", "drop",
+    "success",
 )  # fmt: skip
 
-STALL_SEED = 1
-DEFAULT_INSTRUCTIONS = 10_000
-_INSTRUCTIONS_PER_BLOCK = 8  # of the program text, on average, handler included
+DEFAULT_INSTRUCTIONS = 100_000
+_STALL_SEED = 1
+_MOST_INSTRUCTIONS = 8  # times the instructions asked for: a program that is still running then is stopped
+
+_SMALL_CACHE = CacheConfig(size=1 << 10, ways=1, line=16)
+_WIDE_CACHE = CacheConfig(ways=4, line=64)
+
+#: Verification variants by name: changes to the core of a preset. "stalls" has random waits on its buses.
+VARIANTS: dict[str, dict] = {
+    "plain": {},
+    "stalls": {},
+    "small": {
+        "icache": _SMALL_CACHE,
+        "dcache": _SMALL_CACHE,
+        "predictor": PredictorConfig(btb_entries=64, history=4, return_stack=2),
+    },
+    "wide": {"icache": _WIDE_CACHE, "dcache": _WIDE_CACHE},
+    "nopredict": {"predictor": None},
+    "pmp16": {"pmp_entries": 16},
+    "pmp0": {"pmp_entries": 0},
+}
+# Those of presets that have caches and a predictor; the others have the first two.
+_SIMPLE_VARIANTS = ("plain", "stalls")
 
 
 class _Region(ctypes.Structure):
@@ -54,13 +79,16 @@ class _Region(ctypes.Structure):
 class _Setup(ctypes.Structure):
     _fields_ = [
         ("names", ctypes.POINTER(ctypes.c_char_p)),
+        ("isa", ctypes.c_char_p),
         ("memory_bytes", ctypes.c_uint64),
         ("pmp_entries", ctypes.c_uint32),
+        ("hpm_counters", ctypes.c_uint32),
         ("devices", ctypes.POINTER(_Region)),
         ("device_count", ctypes.c_uint64),
         ("encodings", ctypes.POINTER(ctypes.c_uint32)),
         ("executed", ctypes.POINTER(ctypes.c_uint64)),
         ("encoding_count", ctypes.c_uint64),
+        ("executed_halfwords", ctypes.POINTER(ctypes.c_uint64)),
     ]
 
 
@@ -82,6 +110,7 @@ class _Result(ctypes.Structure):
         ("interrupts", ctypes.c_uint64),
         ("by_cause", ctypes.c_uint64 * 64),
         ("by_interrupt", ctypes.c_uint64 * 16),
+        ("store_conditional", ctypes.c_uint64 * 2),
         ("exited", ctypes.c_uint32),
         ("exit_code", ctypes.c_uint32),
         ("mismatch", ctypes.c_uint32),
@@ -92,7 +121,8 @@ class _Result(ctypes.Structure):
 class LockstepOutcome:
     """What runs did, added up. ``mismatch``: the report of the first difference, None without one.
     ``exits``: programs that reached their end; ``exit_code``: of the last program, None when it did not end.
-    ``executed``: retirements by instruction name; ``causes`` and ``interrupts``: traps taken by number."""
+    ``executed``: retirements by instruction name; ``causes`` and ``interrupts``: traps taken by number;
+    ``store_conditional``: sc by success."""
 
     mismatch: str | None = None
     exit_code: int | None = None
@@ -103,6 +133,7 @@ class LockstepOutcome:
     executed: Counter = field(default_factory=Counter)
     causes: Counter = field(default_factory=Counter)
     interrupts: Counter = field(default_factory=Counter)
+    store_conditional: Counter = field(default_factory=Counter)
 
     def add(self, other: "LockstepOutcome") -> None:
         """Add another run to this one."""
@@ -110,25 +141,45 @@ class LockstepOutcome:
         self.exit_code = other.exit_code
         for name in ("programs", "exits", "cycles", "instructions"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("executed", "causes", "interrupts"):
+        for name in ("executed", "causes", "interrupts", "store_conditional"):
             getattr(self, name).update(getattr(other, name))
 
 
-def lockstep_config(name: str, stalls: bool) -> Config:
-    """The verification build of preset ``name``, with or without random waits on the buses.
-
-    Raises UserError for an unknown preset, and for one with Xfides, which Spike does not know.
-    """
+def _verifiable(name: str) -> Config:
     try:
         config = preset(name)
     except ValueError as error:
         raise UserError(str(error)) from None
     if config.core.xfides:
+        twin = name.replace("_fides", "").replace("fides", "base")
         raise UserError(
-            f"preset {name} has the Xfides extension, which the reference does not have: use base"
+            f"preset {name} has the Xfides extension, which the reference does not have: use {twin}"
         )
-    config = config.with_rvfi()
-    return config.with_stalls(STALL_SEED) if stalls else config
+    return config
+
+
+def variants_of(name: str) -> tuple[str, ...]:
+    """The verification variants of preset ``name``. Raises UserError as ``lockstep_config`` does."""
+    return tuple(VARIANTS) if _verifiable(name).core.icache else _SIMPLE_VARIANTS
+
+
+def lockstep_config(name: str, variant: str = "plain") -> Config:
+    """The verification build of preset ``name``, changed as ``VARIANTS`` says.
+
+    Raises UserError for an unknown preset, for one with Xfides, which Spike does not know, and for a variant
+    that the preset does not have.
+    """
+    config = _verifiable(name)
+    if variant not in variants_of(name):
+        raise UserError(f"preset {name} has no variant {variant}; there are {', '.join(variants_of(name))}")
+    config = replace(config.with_rvfi(), soc=replace(config.soc, axi_checker=True))
+    if variant == "stalls":
+        return config.with_stalls(_STALL_SEED)
+    if variant == "plain":
+        return config
+    return replace(
+        config, name=f"{config.name}_{variant}", core=replace(config.core, **VARIANTS[variant])
+    )
 
 
 class Lockstep:
@@ -136,7 +187,7 @@ class Lockstep:
 
     def __init__(self, config: Config, library: Path):
         self.config = config
-        self._rows = instructions(xfides=False)
+        self._counters = counters = ExecutionCounters(config)
         loaded = ctypes.CDLL(str(library.absolute()))
         self._new, self._delete = loaded.lockstep_new, loaded.lockstep_delete
         self._write, self._run, self._report = (
@@ -154,17 +205,18 @@ class Lockstep:
         self._report.restype, self._report.argtypes = ctypes.c_char_p, [pointer]
 
         names = [text.encode() for signal in _SIGNALS for text in (signal.scope, signal.name)]
-        encodings = [number for row in self._rows for number in (row.match, row.mask)]
-        self._executed = (ctypes.c_uint64 * len(self._rows))()
         self._setup = _Setup(
             (ctypes.c_char_p * len(names))(*names),
+            reference_isa(config).encode(),
             config.soc.memory_bytes,
             config.core.pmp_entries,
+            config.core.hpm_counters,
             (_Region * len(REGIONS))(*((r.base, r.size, r is not BOOT_ROM) for r in REGIONS)),
             len(REGIONS),
-            (ctypes.c_uint32 * len(encodings))(*encodings),
-            self._executed,
-            len(self._rows),
+            counters.encodings,
+            counters.executed,
+            len(counters.rows),
+            counters.halfwords,
         )
 
     @classmethod
@@ -188,19 +240,19 @@ class Lockstep:
             directory,
             split=SPLIT_SIGNALS,
             kind="lockstep",
-            # Spike's library was compiled with the old ABI of the C++ standard library.
-            cflags=(f"-I{spike}/include", "-D_GLIBCXX_USE_CXX11_ABI=0"),
+            cflags=(f"-I{spike}/include", *SPIKE_CFLAGS),
             ldflags=(f"-L{spike}/lib", "-lriscv", f"-Wl,-rpath,{spike}/lib"),
             report=report,
         )
         return cls(config, library)
 
     def run(self, seed: int, instructions: int = DEFAULT_INSTRUCTIONS, **options) -> LockstepOutcome:
-        """Run the random program of ``seed``; the options are those of ``run_program``."""
-        program = generate(seed, max(1, instructions // _INSTRUCTIONS_PER_BLOCK))
+        """Run the random program of ``seed`` that executes about so many instructions; the options are those
+        of ``run_program``."""
+        program = generate(seed, self.config.core, self.config.soc.memory_bytes, instructions)
         return self.run_program(
             Program(program.segments, f"seed {seed}"),
-            instructions,
+            _MOST_INSTRUCTIONS * instructions,
             seed=seed,
             **{"interrupt_period": 300} | options,
         )
@@ -222,7 +274,7 @@ class Lockstep:
         spoilt, to test the checker. Raises UserError when the program does not fit the main memory.
         """
         error = ctypes.create_string_buffer(400)
-        ctypes.memset(self._executed, 0, ctypes.sizeof(self._executed))
+        self._counters.clear()
         handle = self._new(self._setup, error, len(error))
         if not handle:
             raise RuntimeError(error.value.decode())
@@ -236,7 +288,7 @@ class Lockstep:
             report = self._report(handle).decode(errors="replace")
         finally:
             self._delete(handle)
-        executed = zip(self._rows, self._executed, strict=True)
+        succeeded, failed = result.store_conditional
         return LockstepOutcome(
             mismatch=report if result.mismatch else None,
             programs=1,
@@ -244,54 +296,170 @@ class Lockstep:
             exit_code=result.exit_code if result.exited else None,
             cycles=result.cycles,
             instructions=result.instructions,
-            executed=Counter({row.name: count for row, count in executed if count}),
+            executed=self._counters.by_name(),
             causes=Counter({cause: count for cause, count in enumerate(result.by_cause) if count}),
             interrupts=Counter({cause: count for cause, count in enumerate(result.by_interrupt) if count}),
+            store_conditional=Counter({True: succeeded, False: failed}),
         )
 
 
-def reproducer(preset_name: str, seed: int, instructions: int, stalls: bool) -> str:
+def _reproducer(preset_name: str, variant: str, seed: int, instructions: int) -> str:
     """The command line that runs one program again."""
     return shlex.join(
         [
-            "python", "-m", "fides_core.flow.lockstep", "--preset", preset_name, "--seed", str(seed),
-            "--programs", "1", "--instructions", str(instructions), "--stalls", "yes" if stalls else "no",
+            "python", "-m", "fides_core.flow.lockstep", "--preset", preset_name, "--variant", variant,
+            "--seed", str(seed), "--programs", "1", "--instructions", str(instructions), "--jobs", "1",
         ]
     )  # fmt: skip
+
+
+def _silent(text: str) -> None:
+    """For processes beside the one that reports."""
+
+
+@dataclass
+class _Work:
+    """What one process does: programs ``first``, ``first + step``... below ``end`` of one build."""
+
+    preset_name: str
+    variant: str
+    first: int
+    end: int
+    step: int
+    instructions: int
+    seconds: float | None
+
+    def run(self, stop, results) -> None:
+        """Puts an outcome for every program on the queue ``results``, then None; ends early when the event
+        ``stop`` is set or the time is over."""
+        try:
+            deadline = None if self.seconds is None else time.monotonic() + self.seconds
+            checker = Lockstep.build(lockstep_config(self.preset_name, self.variant), report=_silent)
+            for seed in range(self.first, self.end, self.step):
+                if stop.is_set() or (deadline is not None and time.monotonic() >= deadline):
+                    break
+                outcome = checker.run(seed, self.instructions)
+                if outcome.mismatch:
+                    again = _reproducer(self.preset_name, self.variant, seed, self.instructions)
+                    outcome.mismatch = (
+                        f"{self.preset_name} {self.variant}, seed {seed}: {outcome.mismatch}again: {again}"
+                    )
+                results.put(outcome)
+                if outcome.mismatch:
+                    break
+        except Exception as error:
+            results.put(UserError(f"lockstep of {self.preset_name} {self.variant}: {error}"))
+        results.put(None)
 
 
 def run_programs(
     preset_name: str,
     seed: int,
     programs: int,
-    instructions: int,
+    instructions: int = DEFAULT_INSTRUCTIONS,
     *,
-    stalls: str = "both",
+    variant: str = "plain",
+    jobs: int = 1,
     seconds: float | None = None,
     report: Callable[[str], None] = report_to_stderr,
+    progress_seconds: float = 15.0,
 ) -> LockstepOutcome:
-    """Run ``programs`` programs, seeds counting up from ``seed``, until the first difference or for
-    ``seconds``.
+    """Run ``programs`` programs of about ``instructions`` instructions each on one variant of a preset, in
+    ``jobs`` processes, until the first difference.
 
-    ``stalls``: random waits on the buses, "yes", "no", or "both" for every other program. The outcome's
-    ``mismatch`` names the seed and the command that shows it again. Raises UserError as ``lockstep_config``
-    and ``Lockstep.build`` do.
+    Seeds count up from ``seed``. ``seconds``: no program is started after so many. ``report`` gets a line of
+    progress every ``progress_seconds``. The outcome's ``mismatch`` names the seed and the command that shows
+    it again. Raises UserError as ``lockstep_config`` and ``Lockstep.build`` do.
     """
-    kinds = {"yes": (True,), "no": (False,), "both": (False, True)}[stalls]
-    checkers = [Lockstep.build(lockstep_config(preset_name, kind), report=report) for kind in kinds]
+    Lockstep.build(lockstep_config(preset_name, variant), report=report)
     total = LockstepOutcome()
-    deadline = None if seconds is None else time.monotonic() + seconds
-    for number in range(seed, seed + programs):
-        which = number % len(kinds)
-        outcome = checkers[which].run(number, instructions)
-        total.add(outcome)
-        if outcome.mismatch:
-            again = reproducer(preset_name, number, instructions, kinds[which])
-            total.mismatch = f"seed {number}: {outcome.mismatch}again: {again}"
-            break
-        if deadline is not None and time.monotonic() >= deadline:
-            break
+    context = multiprocessing.get_context("fork")
+    stop, results = context.Event(), context.Queue()
+    jobs = max(1, min(jobs, programs))
+    workers = []
+    for job in range(jobs):
+        work = _Work(preset_name, variant, seed + job, seed + programs, jobs, instructions, seconds)
+        workers.append(context.Process(target=work.run, args=(stop, results), daemon=True))
+    start = said = time.monotonic()
+    try:
+        for worker in workers:
+            worker.start()
+        running = jobs
+        while running:
+            result = results.get()
+            if result is None:
+                running -= 1
+            elif isinstance(result, UserError):
+                raise result
+            else:
+                total.add(result)
+                if result.mismatch:
+                    stop.set()
+            if time.monotonic() - said >= progress_seconds:
+                said = time.monotonic()
+                report(
+                    f"{preset_name} {variant}: {total.programs} programs, {total.instructions} instructions, "
+                    f"{said - start:.0f} s"
+                )
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.join()
     return total
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("--preset", default="base", help="preset to verify (default: base)")
+    parser.add_argument(
+        "--variant",
+        default="all",
+        help=f"one of {', '.join(VARIANTS)}, or all that the preset has (default: all)",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="seed of the first program (default: 1)")
+    parser.add_argument("--programs", type=int, default=20, help="of each variant (default: 20)")
+    parser.add_argument(
+        "--instructions",
+        type=int,
+        default=DEFAULT_INSTRUCTIONS,
+        help=f"per program, about (default: {DEFAULT_INSTRUCTIONS})",
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument(
+        "--seconds", type=float, help="start no program of a variant after so many (default: no limit)"
+    )
+
+
+def run_command(
+    preset_name: str,
+    variant: str,
+    seed: int,
+    programs: int,
+    instructions: int,
+    jobs: int,
+    seconds: float | None,
+) -> int:
+    """Runs a variant, or "all", and prints a line for each. Returns 0, or 1 when core and reference differ.
+    Raises UserError as ``run_programs`` does, and for numbers that are too small."""
+    if min(programs, instructions, jobs) < 1 or seed < 0:
+        raise UserError("programs, instructions and jobs must be 1 at least, and the seed not negative")
+    variants = variants_of(preset_name) if variant == "all" else (variant,)
+    for name in variants:
+        start = time.monotonic()
+        total = run_programs(
+            preset_name, seed, programs, instructions, variant=name, jobs=jobs, seconds=seconds
+        )
+        if total.mismatch:
+            print(total.mismatch)
+            return 1
+        exceptions, interrupts = sum(total.causes.values()), sum(total.interrupts.values())
+        print(
+            f"{preset_name} {name}: {total.programs} programs from seed {seed}, {total.instructions} "
+            f"instructions in {total.cycles} cycles, {exceptions} exceptions, {interrupts} interrupts, no "
+            f"difference ({time.monotonic() - start:.0f} s)",
+            flush=True,
+        )
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -299,38 +467,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m fides_core.flow.lockstep", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--preset", default="base", help="preset to verify (default: base)")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the first program (default: 1)")
-    parser.add_argument("--programs", type=int, default=100, help="how many (default: 100)")
-    parser.add_argument(
-        "--instructions", type=int, default=DEFAULT_INSTRUCTIONS, help="per program, at most (default: 10000)"
-    )
-    parser.add_argument(
-        "--stalls",
-        choices=("yes", "no", "both"),
-        default="both",
-        help="random waits on the buses (default: both)",
-    )
+    add_arguments(parser)
     options = parser.parse_args(arguments)
-    start = time.monotonic()
     try:
-        total = run_programs(
-            options.preset, options.seed, options.programs, options.instructions, stalls=options.stalls
-        )
+        return run_command(
+            options.preset, options.variant, options.seed, options.programs, options.instructions,
+            options.jobs, options.seconds,
+        )  # fmt: skip
     except UserError as error:
         print(f"lockstep: {error}", file=sys.stderr)
         return 2
-    if total.mismatch:
-        print(total.mismatch)
-        return 1
-    seconds = time.monotonic() - start
-    exceptions, interrupts = sum(total.causes.values()), sum(total.interrupts.values())
-    print(
-        f"{total.programs} programs from seed {options.seed}: {total.instructions} instructions in "
-        f"{total.cycles} cycles, {exceptions} exceptions, {interrupts} interrupts, "
-        f"no difference ({seconds:.0f} s)"
-    )
-    return 0
 
 
 if __name__ == "__main__":

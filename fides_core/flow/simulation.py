@@ -21,7 +21,7 @@ __all__ = ["Simulator", "Outcome", "SIGNALS", "SPLIT_SIGNALS", "BUILD_DIRECTORY"
 #: the flow that knows names inside the generated Verilog.
 SIGNALS = (
     PublicSignal("main_memory", "words", writable=True),
-    PublicSignal("tile.core.csr", "minstret"),
+    PublicSignal("tile.core", "m_retire"),
     PublicSignal("tile.core", "m_pc"),
     PublicSignal("peripherals.uart", "baud"),
     PublicSignal("peripherals.uart", "rx_not_empty"),
@@ -52,7 +52,7 @@ class Outcome:
 
     ``reason``: "exit" when the program stored to the exit device, "limit" when its cycles or its time ran
     out. ``exit_code``: the 32-bit value stored, None without an exit. ``cycles``: clock cycles since reset.
-    ``instructions``: retired (minstret). ``uart``: every byte sent. ``last_pc``: address in bytes of the
+    ``instructions``: retired. ``uart``: every byte sent. ``last_pc``: address in bytes of the
     youngest instruction in the memory stage. ``message``: all of that in one line.
     """
 

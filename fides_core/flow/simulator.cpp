@@ -90,16 +90,18 @@ enum class Event : int { kLimit = 0, kExit = 1, kOutput = 2, kViolation = 3, kEr
 
 struct Simulation {
     SocModel soc;
-    PublicVariable memory, instructions, pc, divisor, receive_not_empty;
+    PublicVariable memory, retire, pc, divisor, receive_not_empty;
     SerialReceiver receiver;
     SerialSender sender;
     std::string output;  // characters received and not fetched yet
     std::string error;
+    uint64_t instructions = 0;
 
     Event run(uint64_t count) {
         Vfides_soc& top = *soc.top;
         while (count--) {
             if (sender.active()) top.uart_rx = sender.step(!receive_not_empty.value(), divisor.value());
+            instructions += *retire.data;  // the value before the edge: this cycle's
             soc.clock();
             const bool received = receiver.step(top.uart_tx, divisor.value());
             if (received) output.push_back(static_cast<char>(receiver.character));
@@ -131,7 +133,7 @@ extern "C" {
 Simulation* sim_new(const char* const* names, char* error, size_t error_bytes) {
     try {
         auto simulation = std::make_unique<Simulation>();
-        PublicVariable* const variables[] = {&simulation->memory, &simulation->instructions, &simulation->pc,
+        PublicVariable* const variables[] = {&simulation->memory, &simulation->retire, &simulation->pc,
                                              &simulation->divisor, &simulation->receive_not_empty};
         for (PublicVariable* variable : variables) {
             *variable = simulation->soc.find(names[0], names[1]);
@@ -191,7 +193,7 @@ void sim_external_interrupt(Simulation* simulation, int level) {
 }
 
 uint64_t sim_cycles(Simulation* simulation) { return simulation->soc.cycles; }
-uint64_t sim_instructions(Simulation* simulation) { return simulation->instructions.value(); }
+uint64_t sim_instructions(Simulation* simulation) { return simulation->instructions; }
 uint64_t sim_pc(Simulation* simulation) { return simulation->pc.value(); }
 uint32_t sim_exit_code(Simulation* simulation) { return simulation->soc.top->exit_code; }
 uint32_t sim_axi_violation(Simulation* simulation) { return simulation->soc.top->axi_violation; }

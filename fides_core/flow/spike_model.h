@@ -1,5 +1,5 @@
-// Spike as a library: one RV64IM hart with M and U mode and PMP, main memory, and whatever devices the user
-// of this header attaches. Compile with -std=c++20 -D_GLIBCXX_USE_CXX11_ABI=0, as Spike's shared library was.
+// Spike as a library: one hart with M and U mode and PMP, main memory, and whatever devices the user of this
+// header attaches. Compile with -std=c++20 -D_GLIBCXX_USE_CXX11_ABI=0, as Spike's shared library was.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@
 // What one step of the reference did. A step is an instruction, or a trap in its place.
 struct ReferenceStep {
     uint64_t pc = 0;
-    uint32_t instruction = 0;  // 0 when the fetch failed
+    uint32_t instruction = 0;  // 16 bits of a compressed one; without meaning when the fetch failed
     unsigned mode = 0;
     bool trap = false;
     uint64_t cause = 0, trap_value = 0;  // when trap
@@ -38,9 +38,15 @@ public:
     using Load = std::function<bool(uint64_t address, size_t size, uint8_t* bytes)>;
     using Store = std::function<bool(uint64_t address, size_t size, const uint8_t* bytes)>;
 
-    SpikeModel(uint64_t memory_base, uint64_t memory_bytes, unsigned pmp_entries, Load load, Store store)
-        : memory(memory_bytes), memory_base_(memory_base), load_(std::move(load)), store_(std::move(store)) {
-        config_.isa = "rv64im_zicsr_zifencei_zicntr_zihpm";
+    // `isa`: a RISC-V ISA string.
+    SpikeModel(const char* isa, uint64_t memory_base, uint64_t memory_bytes, unsigned pmp_entries, Load load,
+               Store store)
+        : memory(memory_bytes),
+          isa_(isa),
+          memory_base_(memory_base),
+          load_(std::move(load)),
+          store_(std::move(store)) {
+        config_.isa = isa_.c_str();
         config_.priv = "mu";
         config_.hartids = {0};
         config_.start_pc = memory_base;
@@ -66,8 +72,10 @@ public:
         ReferenceStep result;
         result.pc = state.pc;
         result.mode = state.prv;
-        if (const char* word = addr_to_mem(state.pc)) memcpy(&result.instruction, word, 4);
+        result.instruction = instruction_at(state.pc);
+        if (is_atomic(result.instruction)) refuse_devices_ = true;
         hart->step(1);
+        refuse_devices_ = false;
 
         // Only a trap writes both of these at once.
         const auto epc = state.log_reg_write.find(CSR_MEPC << 4 | 4);
@@ -75,8 +83,7 @@ public:
         result.trap = epc != state.log_reg_write.end() && cause != state.log_reg_write.end();
         if (result.trap) {
             result.cause = cause->second.v[0];
-            // Spike gives as many bytes as the length bits tell; without compressed instructions all words
-            // have four.
+            // Spike gives as many bytes as the length bits tell, which may be more than four.
             if (result.cause == CAUSE_ILLEGAL_INSTRUCTION) state.mtval->write(result.instruction);
             result.trap_value = state.mtval->read();
             return result;
@@ -103,10 +110,19 @@ public:
     // registers).
     void set_register(unsigned number, uint64_t value) { hart->get_state()->XPR.write(number, value); }
 
+    // Forget the reservation of an lr, so that the next sc fails.
+    void drop_reservation() { hart->get_mmu()->yield_load_reservation(); }
+
     uint64_t pc() { return hart->get_state()->pc; }
 
     std::string disassemble(uint32_t instruction) {
         return hart->get_disassembler()->disassemble(insn_t(instruction));
+    }
+
+    // A word of AMO or LR/SC.
+    static bool is_atomic(uint32_t instruction) { return (instruction & 0x7f) == 0x2f; }
+    static bool is_store_conditional(uint32_t instruction) {
+        return is_atomic(instruction) && instruction >> 27 == 3;
     }
 
     // simif_t
@@ -115,10 +131,10 @@ public:
     }
     bool mmio_fetch(reg_t, size_t, uint8_t*) override { return false; }
     bool mmio_load(reg_t address, size_t size, uint8_t* bytes) override {
-        return load_(address, size, bytes);
+        return !refuse_devices_ && load_(address, size, bytes);
     }
     bool mmio_store(reg_t address, size_t size, const uint8_t* bytes) override {
-        return store_(address, size, bytes);
+        return !refuse_devices_ && store_(address, size, bytes);
     }
     void proc_reset(unsigned) override {}
     const cfg_t& get_cfg() const override { return config_; }
@@ -132,6 +148,17 @@ private:
     struct CloseFile {
         void operator()(FILE* file) const { fclose(file); }
     };
+
+    uint32_t instruction_at(uint64_t pc) {
+        uint16_t low = 0, high = 0;
+        if (const char* bytes = addr_to_mem(pc)) memcpy(&low, bytes, 2);
+        if ((low & 3) != 3) return low;
+        if (const char* bytes = addr_to_mem(pc + 2)) memcpy(&high, bytes, 2);
+        return low | uint32_t(high) << 16;
+    }
+
+    const std::string isa_;
+    bool refuse_devices_ = false;  // devices do not take atomic accesses
     const uint64_t memory_base_;
     Load load_;
     Store store_;

@@ -1,11 +1,11 @@
 """CSR numbers. Bits [9:8] of a number give the lowest privilege that may access it, [11:10] = 3 read-only.
 
-Sources: privileged ISA 1.12, tables 2.2 to 2.5; Xfides contract, section 4.
+Sources: privileged ISA 1.12, tables 2.2 to 2.5 and section 3.1.10; Xfides contract, section 4.
 """
 
 from enum import IntEnum
 
-__all__ = ["CSR", "XfidesCSR", "Comctl", "Comsel", "FidesContext"]
+__all__ = ["CSR", "XfidesCSR", "Comctl", "Comsel", "FidesContext", "Event", "counted_event"]
 
 
 class CSR(IntEnum):
@@ -92,3 +92,29 @@ class FidesContext(IntEnum):
     RESTRICTED = 8
     KIND = 9  # entries only: 0 call, 1 armed handler
     FMARK = 16  # [31:16], entries only
+
+
+class Event(IntEnum):
+    """What the hardware performance counters count: the values of mhpmevent.
+
+    Counters are hard-wired: mhpmcounter3 counts event 1, mhpmcounter4 event 2 and so on, as far as the core
+    has counters (``CoreConfig.hpm_counters``) and there are events. mhpmevent reads the number of its event,
+    0 where nothing is counted; writes to it are ignored (WARL).
+    """
+
+    BRANCH_MISPREDICTION = 1  # branches and jumps that went elsewhere than fetched
+    ICACHE_MISS = 2  # lines fetched by the instruction cache
+    DCACHE_MISS = 3  # lines fetched by the data cache
+    STALL_FETCH = 4  # cycles without an instruction to issue
+    STALL_LOAD = 5  # cycles in which an instruction waits for the result of a load
+    STALL_EXECUTE = 6  # cycles of multiplications, divisions, atomics and fences after their first
+    STALL_MEMORY = 7  # cycles in which the memory stage waits for the bus
+    CROSSING = 8  # calls, tail calls, returns and unwinding that change the context (Xfides)
+    SHADOW_STACK_SPILL = 9  # shadow-stack overflow and underflow exceptions (Xfides)
+    VAL_MISS = 10  # val and vali whose entry was not in the data cache (Xfides)
+
+
+def counted_event(counter: int, hpm_counters: int) -> Event | None:
+    """The event of ``mhpmcounter<counter>``, 3..31, in a core with ``hpm_counters``; None: it reads 0."""
+    number = counter - 2
+    return Event(number) if 1 <= number <= min(hpm_counters, len(Event)) else None

@@ -17,11 +17,22 @@ def _unsigned(name: str, value: int, bits: int) -> int:
     return value
 
 
-def encode(name: str, *, rd: int = 0, rs1: int = 0, rs2: int = 0, imm: int = 0, csr: int = 0) -> int:
+def encode(
+    name: str,
+    *,
+    rd: int = 0,
+    rs1: int = 0,
+    rs2: int = 0,
+    imm: int = 0,
+    csr: int = 0,
+    aq: int = 0,
+    rl: int = 0,
+) -> int:
     """The 32-bit word of instruction ``name``; operands that its format does not have are ignored.
 
     ``imm``: the immediate as assembly has it: branch and jump offsets in bytes, the upper 20 bits of lui and
     auipc (0..2^20-1), the 5 bits of the immediate CSR forms, all 12 bits (0..4095) of a landing pad.
+    ``aq``, ``rl``: the ordering bits of atomic instructions.
     Raises KeyError for an unknown name, ValueError for an operand that does not fit.
     """
     row = BY_NAME[name]
@@ -30,6 +41,11 @@ def encode(name: str, *, rd: int = 0, rs1: int = 0, rs2: int = 0, imm: int = 0, 
     match row.format:
         case Format.R | Format.VAL:
             fields = dest | src1 | src2
+        case Format.UNARY:
+            fields = dest | src1
+        case Format.LR | Format.AMO:
+            fields = dest | src1 | (src2 if row.format is Format.AMO else 0)
+            fields |= _unsigned(name, aq, 1) << 26 | _unsigned(name, rl, 1) << 25
         case Format.I | Format.LOAD:
             fields = dest | src1 | _signed(name, imm, 12) << 20
         case Format.VALI:

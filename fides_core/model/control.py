@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from ..config import CoreConfig
 from ..isa.causes import ExceptionCause, InterruptCause
-from ..isa.csrs import CSR
+from ..isa.csrs import CSR, counted_event
 from .pmp import PhysicalMemoryProtection
 from .xfides_csrs import XfidesRegisters
 
@@ -92,8 +92,9 @@ class ControlState:
         self.mcountinhibit = 0
         self.mcycle = Counter()
         self.minstret = Counter()
-        extensions = "IMUX" if xfides else "IMU"
+        extensions = "ACIMU" + ("B" if core.bitmanip else "") + ("X" if xfides else "")
         self.misa = 2 << 62 | sum(1 << ord(letter) - ord("A") for letter in extensions)
+        self._hpm_mask = (1 << core.hpm_counters) - 1 << 3
         self._registers = self._standard_registers(core)
         if xfides:
             self._registers |= xfides.registers(lambda: self.privilege == MACHINE)
@@ -141,11 +142,11 @@ class ControlState:
             CSR.MIE: field("mie", INTERRUPTS),
             CSR.MIP: (self.pending, lambda _: None),
             CSR.MTVEC: field("mtvec", MASK32 & ~2),
-            CSR.MCOUNTEREN: field("mcounteren", 7),
+            CSR.MCOUNTEREN: field("mcounteren", 7 | self._hpm_mask),
             CSR.MENVCFG: constant(0),
             CSR.MCOUNTINHIBIT: (lambda: self.mcountinhibit, self._write_mcountinhibit),
             CSR.MSCRATCH: field("mscratch"),
-            CSR.MEPC: field("mepc", MASK64 & ~3),
+            CSR.MEPC: field("mepc", MASK64 & ~1),
             CSR.MCAUSE: field("mcause", INTERRUPT | 0x3F),
             CSR.MTVAL: field("mtval"),
             CSR.MCYCLE: counter(self.mcycle),
@@ -155,8 +156,9 @@ class ControlState:
             CSR.TIME: (lambda: self.time(), None),
         }
         for number in range(29):
-            for first in (CSR.MHPMCOUNTER3, CSR.MHPMEVENT3, CSR.HPMCOUNTER3):
-                registers[first + number] = constant(0)
+            # The events are those of a pipeline and caches, which the model does not have: it counts 0.
+            registers[CSR.MHPMCOUNTER3 + number] = registers[CSR.HPMCOUNTER3 + number] = constant(0)
+            registers[CSR.MHPMEVENT3 + number] = constant(counted_event(number + 3, core.hpm_counters) or 0)
         if self.pmp.entries:
             registers[CSR.PMPCFG0] = pmp_config(0)
             registers[CSR.PMPCFG2] = pmp_config(8)
@@ -181,7 +183,7 @@ class ControlState:
         self.timeout_wait = bool(value >> TW_BIT & 1)
 
     def _write_mcountinhibit(self, value: int) -> None:
-        self.mcountinhibit = value & 5
+        self.mcountinhibit = value & (5 | self._hpm_mask)
         self.mcycle.inhibit(self.retired, bool(value & 1))
         self.minstret.inhibit(self.retired, bool(value & 4))
 

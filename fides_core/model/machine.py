@@ -1,36 +1,36 @@
-"""The hart: RV64IM, Zicsr, Zifencei, M and U mode, and Xfides where the configuration has it.
+"""The hart: RV64IMAC, what the configuration adds to it, M and U mode, and Xfides where it has it.
 
 An instruction is decoded once per address into a function without arguments that executes it and returns the
 address of the next instruction, or None for the one that follows. Registers hold unsigned 64-bit integers.
-Sources: RISC-V unprivileged ISA 20191213, privileged ISA 1.12, the Xfides contract.
+What they compute is in ``arithmetic``. Sources: RISC-V unprivileged ISA 20191213, privileged ISA 1.12, the
+Xfides contract.
 """
 
-import operator
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Protocol
 
 from ..config import CoreConfig
 from ..isa.causes import ExceptionCause
+from ..isa.compressed import expand, is_compressed
 from ..isa.csrs import CSR
 from ..isa.instructions import Format, Instruction, find
 from ..isa.xfides import PadKind, pad_fields
+from .arithmetic import ATOMIC, BRANCHES, MASK32, MASK64, REGISTER, UNARY, register_form, sext
 from .compartments import CompartmentState, ControlFlowTrap, StackMark
-from .control import MACHINE, MASK64, USER, ControlState, Trap
+from .control import MACHINE, USER, ControlState, Trap
 from .pmp import EXECUTE, READ, WRITE
 from .pointers import MemoryTrap, PointerState
 from .xfides_csrs import XfidesRegisters
 
 __all__ = ["BusError", "System", "Hart"]
 
-MASK32 = (1 << 32) - 1
-SIGN64 = 1 << 63
-RETURN = 0x0000_8067  # jalr x0, 0(x1)
+RETURN = 0x0000_8067  # jalr x0, 0(x1), and what c.jr x1 stands for
 DISCARD = 32  # where writes to x0 go
 RA, SP = 1, 2
 
 Operation = Callable[[], int | None]
-decode = lru_cache(maxsize=None)(find)
+decode = cache(find)
 
 
 class BusError(Exception):
@@ -41,7 +41,7 @@ class System(Protocol):
     """What a hart is connected to. Addresses below 2^32 and aligned to their size; errors as BusError."""
 
     def fetch(self, address: int) -> int:
-        """The 32-bit instruction word at ``address``."""
+        """The 16 bits of an instruction, or of a half of one, at ``address``."""
 
     def load(self, address: int, size: int) -> int:
         """``size`` = 1, 2, 4 or 8 bytes at ``address``, zero-extended."""
@@ -59,77 +59,13 @@ class System(Protocol):
         """Let time pass until an interrupt of ``enabled`` (as mie) is pending; False if none can come."""
 
 
-def sext(value: int, bits: int) -> int:
-    """The low ``bits`` of ``value``, sign-extended to 64 bits, unsigned."""
-    sign = 1 << bits - 1
-    return ((value & (1 << bits) - 1) ^ sign) - sign & MASK64
-
-
-def signed(value: int, bits: int = 64) -> int:
-    """The low ``bits`` of ``value`` as a signed number."""
-    sign = 1 << bits - 1
-    return ((value & (1 << bits) - 1) ^ sign) - sign
-
-
-def _divide(a: int, b: int) -> int:
-    """Quotient rounded towards zero; -1 for a divisor of 0 (unprivileged ISA, table 7.1)."""
-    if b == 0:
-        return -1
-    return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
-
-
-def _remainder(a: int, b: int) -> int:
-    """Remainder with the dividend's sign; the dividend for a divisor of 0."""
-    return a - b * _divide(a, b) if b else a
-
-
-#: Results of register-register instructions before truncation; operands are unsigned 64-bit.
-ARITHMETIC: dict[str, Callable[[int, int], int]] = {
-    "add": operator.add,
-    "sub": operator.sub,
-    "sll": lambda a, b: a << (b & 63),
-    "slt": lambda a, b: (a ^ SIGN64) < (b ^ SIGN64),
-    "sltu": operator.lt,
-    "xor": operator.xor,
-    "srl": lambda a, b: a >> (b & 63),
-    "sra": lambda a, b: signed(a) >> (b & 63),
-    "or": operator.or_,
-    "and": operator.and_,
-    "addw": lambda a, b: sext(a + b, 32),
-    "subw": lambda a, b: sext(a - b, 32),
-    "sllw": lambda a, b: sext(a << (b & 31), 32),
-    "srlw": lambda a, b: sext((a & MASK32) >> (b & 31), 32),
-    "sraw": lambda a, b: signed(a, 32) >> (b & 31),
-    "mul": operator.mul,
-    "mulh": lambda a, b: signed(a) * signed(b) >> 64,
-    "mulhsu": lambda a, b: signed(a) * b >> 64,
-    "mulhu": lambda a, b: a * b >> 64,
-    "div": lambda a, b: _divide(signed(a), signed(b)),
-    "divu": lambda a, b: _divide(a, b),
-    "rem": lambda a, b: _remainder(signed(a), signed(b)),
-    "remu": _remainder,
-    "mulw": lambda a, b: sext(a * b, 32),
-    "divw": lambda a, b: sext(_divide(signed(a, 32), signed(b, 32)), 32),
-    "divuw": lambda a, b: sext(_divide(a & MASK32, b & MASK32), 32),
-    "remw": lambda a, b: sext(_remainder(signed(a, 32), signed(b, 32)), 32),
-    "remuw": lambda a, b: sext(_remainder(a & MASK32, b & MASK32), 32),
-}
-
-BRANCHES: dict[str, Callable[[int, int], bool]] = {
-    "beq": operator.eq,
-    "bne": operator.ne,
-    "blt": lambda a, b: (a ^ SIGN64) < (b ^ SIGN64),
-    "bge": lambda a, b: (a ^ SIGN64) >= (b ^ SIGN64),
-    "bltu": operator.lt,
-    "bgeu": operator.ge,
-}
-
 #: name: (bytes, sign-extended)
 LOADS = {
     "lb": (1, True), "lh": (2, True), "lw": (4, True), "ld": (8, False),
     "lbu": (1, False), "lhu": (2, False), "lwu": (4, False),
 }  # fmt: skip
 STORES = {"sb": 1, "sh": 2, "sw": 4, "sd": 8}
+_BLOCK = 6  # log2 of the bytes for which the hart knows whether it has decoded something there
 
 
 class Hart:
@@ -158,8 +94,15 @@ class Hart:
         self.control = ControlState(core, self.xfides, system.interrupts, system.time)
         #: True after a wfi that nothing can wake; cleared when an interrupt is pending.
         self.stalled = False
-        # Decoded instructions that may be fetched, by privilege and address: (operation, pad or None).
+        #: Address of the last lr, until an sc; None: no reservation.
+        self.reservation: int | None = None
+        self._options = {
+            "xfides": core.xfides is not None, "bitmanip": core.bitmanip, "zicond": core.zicond
+        }  # fmt: skip
+        # Decoded instructions that may be fetched, by privilege and address: (operation, pad or None, address
+        # of the next one), and the blocks of memory that they are in.
         self._decoded: dict[int, dict[int, tuple]] = {MACHINE: {}, USER: {}}
+        self._blocks: set[int] = set()
         self.refresh()
 
     # One instruction
@@ -176,7 +119,7 @@ class Hart:
         pc = self.pc
         try:
             decoded = self._current.get(pc) or self._fetch(pc)
-            operation, pad = decoded
+            operation, pad, following = decoded
             if self._check_compartments and (pad is not None or not self.compartments.home(pc)):
                 self.compartments.execute(pc, pad, self.x[RA], self.x[SP])
             target = operation()
@@ -189,7 +132,7 @@ class Hart:
             self.xfides.comcause = trap.reason
             self._trap(ExceptionCause.MEMORY, trap.value)
         else:
-            self.pc = pc + 4 if target is None else target
+            self.pc = following if target is None else target
             control.retired += 1
 
     def _trap(self, cause: ExceptionCause, value: int) -> None:
@@ -209,26 +152,38 @@ class Hart:
         self._address_mask = MASK32 if self._check_pointers else MASK64
         self._data_machine = control.data_machine
 
-    def flush(self, address: int | None = None) -> None:
-        """Forget decoded instructions: the one at ``address``, or all."""
-        for cache in self._decoded.values():
-            if address is None:
+    def flush(self, address: int | None = None, size: int = 4) -> None:
+        """Forget decoded instructions: those that overlap ``size`` bytes at ``address``, or all."""
+        if address is None:
+            self._blocks.clear()
+            for cache in self._decoded.values():
                 cache.clear()
-            else:
-                cache.pop(address, None)
+            return
+        for pc in range((address & ~1) - 2, address + size, 2):
+            for cache in self._decoded.values():
+                cache.pop(pc, None)
 
     # Memory
 
     def _fetch(self, pc: int) -> tuple:
-        machine = self.control.privilege == MACHINE
-        if pc > MASK32 or not self.control.pmp.allows(pc, 4, EXECUTE, machine):
-            raise Trap(ExceptionCause.INSTRUCTION_ACCESS_FAULT, pc)
-        try:
-            word = self.system.fetch(pc)
-        except BusError:
-            raise Trap(ExceptionCause.INSTRUCTION_ACCESS_FAULT, pc) from None
-        decoded = self._current[pc] = self._decode(pc, word)
+        bits = self._fetch_half(pc)
+        following = pc + 2
+        if not is_compressed(bits):
+            bits |= self._fetch_half(pc + 2) << 16
+            following = pc + 4
+        operation, pad = self._decode(pc, bits, following)
+        self._blocks |= {pc >> _BLOCK, following - 1 >> _BLOCK}
+        decoded = self._current[pc] = operation, pad, following
         return decoded
+
+    def _fetch_half(self, address: int) -> int:
+        machine = self.control.privilege == MACHINE
+        if address > MASK32 or not self.control.pmp.allows(address, 2, EXECUTE, machine):
+            raise Trap(ExceptionCause.INSTRUCTION_ACCESS_FAULT, address)
+        try:
+            return self.system.fetch(address)
+        except BusError:
+            raise Trap(ExceptionCause.INSTRUCTION_ACCESS_FAULT, address) from None
 
     def _load(self, address: int, size: int) -> int:
         if address & size - 1:
@@ -256,9 +211,40 @@ class Hart:
         except BusError:
             raise Trap(ExceptionCause.STORE_ACCESS_FAULT, address) from None
         # Visible to fetches at once; software may only rely on it after fence.i.
-        self.flush(address & ~3)
-        if size == 8:
-            self.flush(address + 4)
+        if address >> _BLOCK in self._blocks:
+            self.flush(address, size)
+
+    def _load_reserved(self, address: int, size: int) -> int:
+        value = self._load(address, size)
+        self.reservation = address
+        return value
+
+    def _check_store(self, address: int, size: int) -> None:
+        """What a store is checked for before it is made."""
+        if address & size - 1:
+            raise Trap(ExceptionCause.STORE_MISALIGNED, address)
+        if address > MASK32 or not self.control.pmp.allows(address, size, WRITE, self._data_machine):
+            raise Trap(ExceptionCause.STORE_ACCESS_FAULT, address)
+
+    def _store_conditional(self, address: int, size: int, value: int) -> bool:
+        """Whether it stored. One that may not store traps with or without a reservation."""
+        self._check_store(address, size)
+        reserved = self.reservation == address
+        if reserved:
+            self._access_store(address, size, value, self._data_machine)
+        self.reservation = None
+        return reserved
+
+    def _atomic(self, address: int, size: int, function: Callable[[int, int], int], operand: int) -> int:
+        """An AMO: the old value, sign-extended. Its faults are those of stores, the load's too."""
+        self._check_store(address, size)  # before the load, which may have an effect
+        bits = 8 * size
+        try:
+            old = sext(self._access_load(address, size, self._data_machine), bits)
+        except Trap:
+            raise Trap(ExceptionCause.STORE_ACCESS_FAULT, address) from None
+        self._access_store(address, size, function(old, sext(operand, bits)), self._data_machine)
+        return old
 
     # The table is accessed with M-mode's rights; mtval of a failing access is the one of a memory exception.
 
@@ -288,12 +274,14 @@ class Hart:
 
     # Decoding
 
-    def _decode(self, pc: int, word: int) -> tuple[Operation, tuple[int, PadKind] | None]:
-        row = decode(word, xfides=self.xfides is not None)
-        operation = row and self._operation(row, pc, word)
+    def _decode(self, pc: int, bits: int, following: int) -> tuple[Operation, tuple[int, PadKind] | None]:
+        """The operation of the 16 or 32 ``bits`` at ``pc``, and what pad they are."""
+        word = expand(bits) if following == pc + 2 else bits
+        row = decode(word, **self._options) if word is not None else None
+        operation = row and self._operation(row, pc, word, following)
         if operation is None:
-            return self._illegal(word), None
-        return operation, pad_fields(word) if row.format is Format.PAD else None
+            return self._illegal(bits), None
+        return operation, pad_fields(word)
 
     @staticmethod
     def _illegal(word: int) -> Operation:
@@ -302,8 +290,9 @@ class Hart:
 
         return operation
 
-    def _operation(self, row: Instruction, pc: int, word: int) -> Operation | None:
-        """The function that executes ``word`` at ``pc``; None when its fields are reserved."""
+    def _operation(self, row: Instruction, pc: int, word: int, following: int) -> Operation | None:
+        """The function that executes ``word`` at ``pc``, ``following`` for link registers; None when its
+        fields are reserved."""
         x = self.x
         name = row.name
         rd = word >> 7 & 31 or DISCARD
@@ -311,19 +300,25 @@ class Hart:
         imm = sext(word >> 20, 12)
         match row.format:
             case Format.R if row.extension != "Xfides":
-                function = ARITHMETIC[name]
+                function = REGISTER[name]
 
                 def operation():
                     x[rd] = function(x[rs1], x[rs2]) & MASK64
 
+            case Format.UNARY:
+                single = UNARY[name]
+
+                def operation():
+                    x[rd] = single(x[rs1])
+
             case Format.I if name != "jalr":
-                function = ARITHMETIC[name.replace("i", "", 1)]
+                function = REGISTER[register_form(name)]
 
                 def operation():
                     x[rd] = function(x[rs1], imm) & MASK64
 
             case Format.SHAMT6 | Format.SHAMT5:
-                function, shift = ARITHMETIC[name.replace("i", "", 1)], word >> 20 & 63
+                function, shift = REGISTER[register_form(name)], word >> 20 & 63
 
                 def operation():
                     x[rd] = function(x[rs1], shift) & MASK64
@@ -349,6 +344,9 @@ class Hart:
                 def operation():
                     self._store(x[rs1] + offset & self._address_mask, size, x[rs2])
 
+            case Format.LR | Format.AMO:
+                operation = self._atomic_operation(row, word)
+
             case Format.B:
                 upper, lower = (
                     (word >> 31) << 12 | (word >> 7 & 1) << 11,
@@ -359,7 +357,7 @@ class Hart:
 
                 def operation():
                     if taken(x[rs1], x[rs2]):
-                        return self._jump(target)
+                        return target
 
             case Format.J:
                 upper, lower = (
@@ -370,8 +368,7 @@ class Hart:
                 target = pc + offset & MASK64
 
                 def operation():
-                    self._jump(target)
-                    x[rd] = pc + 4
+                    x[rd] = following
                     return target
 
             case Format.I:
@@ -379,8 +376,8 @@ class Hart:
                     return self._return
 
                 def operation():
-                    target = self._jump(x[rs1] + imm & MASK64 & ~1)
-                    x[rd] = pc + 4
+                    target = x[rs1] + imm & MASK64 & ~1
+                    x[rd] = following
                     return target
 
             case Format.CSR | Format.CSRI:
@@ -394,22 +391,37 @@ class Hart:
                     return system(pc, word)
 
             case _:
-                operation = self._xfides_operation(row, word)
+                operation = self._xfides_operation(row, pc, word)
         return operation
-
-    def _jump(self, target: int) -> int:
-        if target & 2:
-            raise Trap(ExceptionCause.INSTRUCTION_MISALIGNED, target)
-        return target
 
     def _return(self) -> int:
         target = self.x[RA] & ~1
         if self._check_compartments:
-            if target & 2:
-                self.compartments.top()  # an underflow comes before the misaligned target (section 3)
-            else:
-                self.compartments.ret(target, self.x[SP])
-        return self._jump(target)
+            self.compartments.ret(target, self.x[SP])
+        return target
+
+    def _atomic_operation(self, row: Instruction, word: int) -> Operation:
+        x = self.x
+        rd, rs1, rs2 = word >> 7 & 31 or DISCARD, word >> 15 & 31, word >> 20 & 31
+        kind, width = row.name.split(".")
+        size = 4 if width == "w" else 8
+        if kind == "lr":
+
+            def operation():
+                x[rd] = sext(self._load_reserved(x[rs1] & self._address_mask, size), 8 * size)
+
+        elif kind == "sc":
+
+            def operation():
+                x[rd] = int(not self._store_conditional(x[rs1] & self._address_mask, size, x[rs2]))
+
+        else:
+            function = ATOMIC[kind]
+
+            def operation():
+                x[rd] = self._atomic(x[rs1] & self._address_mask, size, function, x[rs2])
+
+        return operation
 
     def _ecall(self, pc: int, word: int) -> None:
         user = self.control.privilege == USER
@@ -457,12 +469,12 @@ class Hart:
 
         return operation
 
-    def _xfides_operation(self, row: Instruction, word: int) -> Operation | None:
+    def _xfides_operation(self, row: Instruction, pc: int, word: int) -> Operation | None:
         x, name = self.x, row.name
         rd, rs1, rs2 = word >> 7 & 31 or DISCARD, word >> 15 & 31, word >> 20 & 31
         if name == "checkcap":
-            # What a pad does, every instruction does: see step().
-            return _nothing if pad_fields(word) else None
+            # What a pad does, every instruction does: see step(). Pads are aligned (contract, section 5).
+            return _nothing if pad_fields(word) and pc % 4 == 0 else None
         if name == "arm":
 
             def operation():

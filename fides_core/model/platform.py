@@ -9,6 +9,7 @@ from elftools.elf.elffile import ELFFile
 
 from ..config import Config
 from ..isa.causes import InterruptCause
+from ..isa.compressed import is_compressed
 from ..isa.encode import encode
 from ..soc.memory_map import BOOT_ROM, CLINT, EXIT, MAIN_MEMORY_BASE, UART, UartRegister
 from .machine import DISCARD, BusError, Hart
@@ -170,14 +171,14 @@ class Platform:
     # The hart's side (machine.System)
 
     def fetch(self, address: int) -> int:
-        """An instruction word; only the boot ROM and main memory can be executed."""
+        """A halfword of an instruction; only the boot ROM and main memory can be executed."""
         if address < MAIN_MEMORY_BASE:
             offset, memory = address - BOOT_ROM.base, self.rom
         else:
             offset, memory = address - MAIN_MEMORY_BASE, self.memory
-        if not 0 <= offset <= len(memory) - 4:
+        if not 0 <= offset <= len(memory) - 2:
             raise BusError(address)
-        return int.from_bytes(memory[offset : offset + 4], "little")
+        return int.from_bytes(memory[offset : offset + 2], "little")
 
     def load(self, address: int, size: int) -> int:
         """``size`` bytes, zero-extended. Raises BusError where nothing answers."""
@@ -277,8 +278,8 @@ class Platform:
     def run(self, max_instructions: int | None = None, trace: Callable[[str], None] | None = None) -> Outcome:
         """Run until the program ends, a wfi that nothing can end, or ``max_instructions`` more steps.
 
-        A step is an instruction or a trap. ``trace(line)`` is called after each: mode, pc, instruction word,
-        and the registers that changed.
+        A step is an instruction or a trap. ``trace(line)`` is called after each: mode, pc, instruction (4 or
+        8 hexadecimal digits), and the registers that changed.
         """
         hart = self.hart
         step = hart.step
@@ -301,4 +302,6 @@ class Platform:
             trace(f"{mode} {pc:#010x} trap cause {control.mcause:#x} mtval {control.mtval:#x}")
             return
         changed = (f"x{n}={hart.x[n]:#x}" for n in range(DISCARD) if hart.x[n] != before[n])
-        trace(f"{mode} {pc:#010x} {self.fetch(pc):08x} {' '.join(changed)}".rstrip())
+        bits = self.fetch(pc)
+        code = f"{bits:04x}" if is_compressed(bits) else f"{self.fetch(pc + 2) << 16 | bits:08x}"
+        trace(f"{mode} {pc:#010x} {code} {' '.join(changed)}".rstrip())

@@ -32,7 +32,7 @@ class CapabilityCheck(wiring.Component):
     crossing (a ControlFlowFault, 0 for nothing; judged after the matrix). ``x_advance``: the instruction
     moves to the memory stage with this clock edge, unless the instruction before it traps.
 
-    Memory stage: ``m_crossing`` while a crossing is there (one cycle; execute must wait),
+    Memory stage: ``m_crossing`` while a crossing is there (one cycle; execute must wait), at address ``m_pc``;
     ``m_fault``/``m_reason`` its verdict; the context changes at the end of the cycle with ``m_commit``.
 
     ``rdata``: currcom; the bounds are read elsewhere (``readback.py``).
@@ -57,6 +57,7 @@ class CapabilityCheck(wiring.Component):
                 "x_crossing": Out(1),
                 "x_fault": Out(1),
                 "x_reason": Out(3),
+                "m_pc": In(32),
                 "m_commit": In(1),
                 "m_crossing": Out(1),
                 "m_fault": Out(1),
@@ -116,8 +117,7 @@ class CapabilityCheck(wiring.Component):
         ]
 
         # One set of comparators: for the instruction in execute, or for a crossing's pad against its new
-        # range. x_pc is 4 above the pad then, so the pad lies in the block before x_pc's if x_pc is the first
-        # word of one: an extra bit below the compared ones turns >= into > and < into <=.
+        # range.
         m_cid = Signal(8, reset_less=True)
         m_stays = Signal(reset_less=True)  # the crossing is into restricted fluid, or back out of it
         m_restricted = Signal(reset_less=True)
@@ -125,13 +125,12 @@ class CapabilityCheck(wiring.Component):
         in_current = Signal()
         in_any = Signal()
         in_par = Signal()
-        block_before = Signal()
-        m.d.comb += block_before.eq(self.m_crossing & (self.x_pc[2:_GRAIN] == 0))
-        place = Cat(~block_before, self.x_pc[_GRAIN:])
+        place = Signal(26)
+        m.d.comb += place.eq(Mux(self.m_crossing, self.m_pc[_GRAIN:], self.x_pc[_GRAIN:]))
 
         def reached(bound):
             """Whether the instruction stands at or above ``bound`` (bits [31:6])."""
-            return place >= Cat(Const(1, 1), bound)
+            return place >= bound
 
         above_any = reached(any_start)
         m.d.comb += [

@@ -33,6 +33,9 @@ class SecurityExtension(wiring.Component):
     entry ``x_index``); ``x_request`` and what belongs to it: it does. ``m_*``: memory stage; ``m_ready`` it
     takes a new instruction, ``m_empty`` it holds none, ``m_commit`` the instruction there completes without
     an exception. ``trap`` records the reason in comcause.
+
+    For the counters: ``crossing`` completes, ``spill``: the shadow stack overflows or underflows,
+    ``m_checking``: a val waits for its entry.
     """
 
     x_op: In(SecurityOp)
@@ -60,6 +63,7 @@ class SecurityExtension(wiring.Component):
     x_set: Out(1)
     x_granted: In(1)
     x_refused: In(1)
+    m_pc: In(32)
     m_ready: In(1)
     m_empty: In(1)
     m_commit: In(1)
@@ -71,6 +75,9 @@ class SecurityExtension(wiring.Component):
     m_fault: Out(1)
     m_cause: Out(5)
     m_no_value: Out(1)  # mtval is 0
+    crossing: Out(1)
+    spill: Out(1)
+    m_checking: Out(1)
     machine: In(1)
     trap: In(1)
     registers: In(RegisterPort)
@@ -100,8 +107,12 @@ class SecurityExtension(wiring.Component):
         with m.If(self.m_ready):
             m.d.sync += [recorded.eq(x_reason), memory_fault.eq(self.x_cause == ExceptionCause.MEMORY)]
         # Every exception of the extension has a reason, and no other exception has.
+        reason = Mux(self.m_fault, m_reason, recorded)
         with m.If(self.trap & (self.m_fault | (recorded != 0))):
-            m.d.sync += cause.eq(Mux(self.m_fault, m_reason, recorded))
+            m.d.sync += cause.eq(reason)
+        if config.compartments:
+            # The two highest reasons, which no memory exception has.
+            m.d.comb += self.spill.eq(self.trap & (reason[1:] == ControlFlowFault.SHADOW_OVERFLOW >> 1))
 
         rdata = []
         own = Signal(64)
@@ -180,6 +191,7 @@ class SecurityExtension(wiring.Component):
                 pointer.x_granted.eq(self.x_granted),
                 pointer.x_refused.eq(self.x_refused),
                 pointer.m_check.eq(m_check),
+                self.m_checking.eq(m_check),
                 pointer.m_pointer.eq(self.m_result),
                 pointer.m_size.eq(self.m_size),
                 pointer.response.eq(self.response),
@@ -243,6 +255,7 @@ class SecurityExtension(wiring.Component):
             checked.eq(self.x_judge & enabled),
             check.x_check.eq(checked),
             check.x_pc.eq(self.x_pc),
+            check.m_pc.eq(self.m_pc),
             check.x_pad.eq(is_pad),
             check.x_local.eq(op == SecurityOp.LOCAL_PAD),
             check.x_handler.eq(is_handler),
@@ -280,8 +293,8 @@ class SecurityExtension(wiring.Component):
             busy.eq(m_push | m_return | m_disarm | ~stack.top_ready),
             uses_stack.eq(checked & (is_return | is_pad | is_handler | is_arm | is_disarm)),
         ]
-        # A crossing in the memory stage decides about everything in execute.
-        with m.If(check.m_crossing | (uses_stack & busy)):
+        # A crossing or a matching return in the memory stage decides about everything in execute.
+        with m.If(check.m_crossing | m_return | (uses_stack & busy)):
             m.d.comb += self.x_wait.eq(1)
 
         # What else stands against a crossing (contract notes: order of checks).
@@ -341,6 +354,7 @@ class SecurityExtension(wiring.Component):
             check.restore_context.eq(stack.top.context),
             stack.push.eq((m_push | (check.m_crossing & ~m_tail)) & self.m_commit),
             stack.pop.eq(((m_return | m_disarm) & self.m_commit) | restore_handler),
+            self.crossing.eq(check.m_crossing & self.m_commit),
             self.m_fault.eq(check.m_fault),
             m_reason.eq(check.m_reason),
         ]

@@ -8,14 +8,14 @@ import subprocess
 
 import pytest
 
-from fides_core.config import preset
+from fides_core.config import PRESETS, preset
 from fides_core.flow import tools
 from fides_core.flow.elf import load_elf
 from fides_core.flow.lockstep import Lockstep, lockstep_config
 from fides_core.flow.simulation import Simulator
 
 MAX_CYCLES = 5_000_000
-MARCH = ("-march=rv64im_zicsr_zifencei", "-mabi=lp64")
+MARCH = ("-march=rv64imac_zicsr_zifencei", "-mabi=lp64")
 
 LINKER_SCRIPT = """
 ENTRY(_start)
@@ -130,12 +130,12 @@ def simulators():
 
 @pytest.fixture(scope="session")
 def checker():
-    """A function that gives the lockstep checker of base, with random waits on the buses."""
+    """A function that gives the lockstep checker of base, with random waits on its buses."""
     built = []
 
     def get() -> Lockstep:
         if not built:
-            built.append(Lockstep.build(lockstep_config("base", stalls=True)))
+            built.append(Lockstep.build(lockstep_config("base", "stalls")))
         return built[0]
 
     return get
@@ -150,7 +150,7 @@ def verdict(exit_code: int | None) -> str:
     return f"check {exit_code} failed"
 
 
-@pytest.fixture(params=["base", "fides", "spike"])
+@pytest.fixture(params=[*PRESETS, "spike"])
 def run(request, assemble, simulators, checker):
     """Runs a program's body and asserts that it passes: on each preset, and on base with random waits on its
     buses and Spike beside it."""
@@ -173,7 +173,7 @@ def run(request, assemble, simulators, checker):
     return run_body
 
 
-@pytest.fixture(params=["base", "fides"])
+@pytest.fixture(params=[*PRESETS])
 def simulate(request, assemble, simulators):
     """The same on the simulator only, for programs whose course depends on the cycle; returns the outcome."""
 

@@ -238,9 +238,9 @@ def test_another_machine(simulator, assemble):
         simulator.run(image, 1000)
 
 
-def test_compressed_instructions(simulator, assemble):
-    with pytest.raises(UserError, match="compressed"):
-        simulator.run(assemble("  li a0, 0\n", march="rv64imc", name="compressed"), 1000)
+def test_floating_point(simulator, assemble):
+    with pytest.raises(UserError, match="floating-point"):
+        simulator.run(assemble("  li a0, 0\n", march="rv64gc", mabi="lp64d", name="float"), 1000)
 
 
 @pytest.mark.parametrize("base", [0x1000, 0x7FFF_F000, 0x8010_0000, 0x9000_0000])

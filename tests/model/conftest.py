@@ -3,6 +3,7 @@
 import pytest
 
 from fides_core.config import preset
+from fides_core.isa.compressed import encode_compressed, is_compressed
 from fides_core.isa.encode import encode
 from fides_core.model import Platform
 from fides_core.model.control import MACHINE, USER
@@ -25,8 +26,8 @@ class Bench:
     def x(self):
         return self.hart.x
 
-    def word(self, address, value):
-        self.platform.store(address, 4, value)
+    def word(self, address, value, size=4):
+        self.platform.store(address, size, value)
         self.hart.flush()
 
     def mode(self, *, user=False, cen=False, fen=False):
@@ -41,12 +42,13 @@ class Bench:
         return self
 
     def execute(self, word, pc=None):
-        """Execute one word at the pc, or at ``pc``. None, or a trap as (cause, mtval); it must be precise."""
+        """Execute one word or compressed halfword at the pc, or at ``pc``; None: what is there. Returns None,
+        or a trap as (cause, mtval); it must be precise."""
         if pc is not None:
             self.hart.pc = pc
         pc, before, retired = self.hart.pc, list(self.x), self.control.retired
         if word is not None:
-            self.word(pc, word)
+            self.word(pc, word, 2 if is_compressed(word) else 4)
         self.hart.step()
         if self.control.retired > retired:
             return None
@@ -55,7 +57,9 @@ class Bench:
         return self.control.mcause, self.control.mtval
 
     def do(self, name, pc=None, **operands):
-        return self.execute(encode(name, **operands), pc)
+        """Execute an instruction by its name, "c.addi" as well as "addi"."""
+        make = encode_compressed if name.startswith("c.") else encode
+        return self.execute(make(name, **operands), pc)
 
     def csr_read(self, number):
         """A CSR by csrrs in the present mode. Raises LookupError when it traps."""

@@ -158,7 +158,7 @@ class TestBus:
     def test_first_and_last_doubleword_of_memory(self, platform, address):
         platform.store(address, 8, 0x1122_3344_5566_7788)
         assert platform.load(address, 8) == 0x1122_3344_5566_7788
-        assert platform.fetch(address + 4) == 0x1122_3344
+        assert [platform.fetch(address + at) for at in (0, 6)] == [0x7788, 0x1122]
 
     @pytest.mark.parametrize("address", [0, 0xFF8, 0x2000, 0x0C00_0000, START - 8, START + (1 << 20)])
     def test_nothing_there(self, platform, address):
@@ -172,7 +172,7 @@ class TestBus:
         with pytest.raises(BusError):
             platform.store(EXIT.base, 4, 1)
 
-    @pytest.mark.parametrize("address", [UART.base, CLINT.base, EXIT.base, START + (1 << 20) - 2])
+    @pytest.mark.parametrize("address", [UART.base, CLINT.base, EXIT.base, START + (1 << 20)])
     def test_not_executable(self, platform, address):
         with pytest.raises(BusError):
             platform.fetch(address)
@@ -196,12 +196,13 @@ class TestRun:
         assert (outcome.exit_code, outcome.pc) == (None, 0)
 
     def test_trace(self, platform, image):
-        platform.load_elf(image(elf(program(encode("addi", rd=7, imm=-1), 0))))
+        platform.load_elf(image(elf(program(encode("addi", rd=7, imm=-1), 0x4385))))
         lines = []
-        platform.run(7, lines.append)
+        platform.run(8, lines.append)
         assert lines[5:] == [
             "M 0x80000000 fff00393 x7=0xffffffffffffffff",
-            "M 0x80000004 trap cause 0x2 mtval 0x0",
+            "M 0x80000004 4385 x7=0x1",
+            "M 0x80000006 trap cause 0x2 mtval 0x0",
         ]
 
 

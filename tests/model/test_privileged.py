@@ -146,10 +146,13 @@ class TestRegisters:
     @pytest.mark.parametrize("csr, written, read", [
         (CSR.MSTATUS, M, 2 << 32 | 1 << 21 | 1 << 17 | 3 << 11 | 1 << 7 | 1 << 3), (CSR.MSTATUS, 0, 2 << 32),
         (CSR.MSTATUS, 1 << 11, 2 << 32), (CSR.MSTATUS, 2 << 11, 2 << 32), (CSR.MIE, M, 0x888),
-        (CSR.MTVEC, M, 0xFFFF_FFFD), (CSR.MCOUNTEREN, M, 7), (CSR.MSCRATCH, M, M), (CSR.MEPC, M, M - 3),
-        (CSR.MCAUSE, M, 1 << 63 | 0x3F), (CSR.MTVAL, M, M), (CSR.MCOUNTINHIBIT, M, 5), (CSR.MENVCFG, M, 0),
-        (CSR.MHPMCOUNTER3, M, 0), (CSR.MHPMCOUNTER3 + 28, M, 0), (CSR.MHPMEVENT3 + 28, M, 0),
-        (CSR.MISA, 0, 2 << 62 | 1 << 23 | 1 << 20 | 1 << 12 | 1 << 8), (CSR.PMPADDR0, M, (1 << 30) - 1),
+        (CSR.MTVEC, M, 0xFFFF_FFFD), (CSR.MCOUNTEREN, M, 0x1FFF), (CSR.MSCRATCH, M, M),
+        (CSR.MEPC, M, M - 1), (CSR.MCAUSE, M, 1 << 63 | 0x3F), (CSR.MTVAL, M, M),
+        (CSR.MCOUNTINHIBIT, M, 0x1FFD), (CSR.MENVCFG, M, 0), (CSR.MHPMCOUNTER3, M, 0),
+        (CSR.MHPMCOUNTER3 + 28, M, 0), (CSR.MHPMEVENT3 + 28, M, 0),
+        (CSR.MHPMEVENT3, M, 1), (CSR.MHPMEVENT3 + 9, 0, 10), (CSR.MHPMEVENT3 + 10, M, 0),
+        (CSR.MISA, 0, 2 << 62 | 1 << 23 | 1 << 20 | 1 << 12 | 1 << 8 | 1 << 2 | 1),
+        (CSR.PMPADDR0, M, (1 << 30) - 1),
         (CSR.PMPADDR0 + 15, M, 0), (CSR.PMPCFG2, M, 0),
     ])  # fmt: skip
     def test_fields(self, bench, csr, written, read):
@@ -157,7 +160,17 @@ class TestRegisters:
         assert bench.csr_read(csr) == read
 
     def test_misa_of_the_base_core(self, base_bench):
-        assert base_bench.csr_read(CSR.MISA) == 2 << 62 | 1 << 20 | 1 << 12 | 1 << 8
+        assert base_bench.csr_read(CSR.MISA) == 2 << 62 | 1 << 20 | 1 << 12 | 1 << 8 | 1 << 2 | 1
+
+    @pytest.mark.parametrize("counters, mask", [(0, 0), (1, 1 << 3), (13, 0x1FFF << 3)])
+    def test_as_many_counters_as_configured(self, make_bench, counters, mask):
+        config = preset("base")
+        bench = make_bench(replace(config, core=replace(config.core, hpm_counters=counters)))
+        for csr, standard in ((CSR.MCOUNTEREN, 7), (CSR.MCOUNTINHIBIT, 5)):
+            bench.csr_write(csr, M)
+            assert bench.csr_read(csr) == standard | mask
+        events = [bench.csr_read(CSR.MHPMEVENT3 + number) for number in range(29)]
+        assert [event for event in events if event] == list(range(1, min(counters, 10) + 1))
 
     @pytest.mark.parametrize(
         "csr", [CSR.MVENDORID, CSR.MARCHID, CSR.MIMPID, CSR.MHARTID, CSR.MCONFIGPTR, CSR.CYCLE]
@@ -183,9 +196,9 @@ class TestRegisters:
     def test_counters_in_user_mode(self, bench):
         for bit, csr in enumerate((CSR.CYCLE, CSR.TIME, CSR.INSTRET, CSR.HPMCOUNTER3)):
             for enabled in range(16):
-                bench.control.mcounteren = enabled & 7
+                bench.control.mcounteren = enabled
                 bench.mode(user=True)
-                legal = bit < 3 and enabled >> bit & 1
+                legal = enabled >> bit & 1
                 word = encode("csrrs", rd=5, csr=csr)
                 assert (bench.execute(word, START) is None) == bool(legal)
 

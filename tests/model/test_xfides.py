@@ -77,14 +77,44 @@ class TestControlFlow:
         assert user.execute(RETURN, ONE) == (Cause.CONTROL_FLOW, ONE)
         assert comcause(user) == ControlFlowFault.SHADOW_UNDERFLOW
 
-    def test_misaligned_return_pops_nothing(self, user):
+    def test_return_to_a_halfword(self, user):
+        """As after c.jalr: the target is where the call's next instruction is, aligned to 2 bytes."""
         user.x[RA] = ONE + 0x42
         user.execute(checkcap(2), TWO)
-        assert user.execute(RETURN, TWO + 0x10) == (Cause.INSTRUCTION_MISALIGNED, ONE + 0x42)
+        assert user.do("c.jr", TWO + 0x12, rs1=RA) is None
+        assert user.hart.pc == ONE + 0x42 and user.hart.compartments.context == (1, False)
+        assert user.hart.compartments.ssdepth == 0
+
+    def test_only_that_compressed_return_is_one(self, user):
+        user.execute(checkcap(2), TWO)
+        user.x[6] = ONE + 0x40
+        assert user.do("c.jr", TWO + 0x10, rs1=6) is None
+        assert user.do("c.jalr", TWO + 0x10, rs1=RA) is None
         assert user.hart.compartments.ssdepth == 1
-        user.hart.compartments.ssbase = 1
+
+    @pytest.mark.parametrize("kind", PadKind)
+    def test_a_pad_that_is_not_aligned_is_none(self, user, kind):
+        pad = checkcap(2, kind)
+        assert user.execute(pad, TWO + 2) == (Cause.CONTROL_FLOW, TWO + 2)
+        assert comcause(user) == ControlFlowFault.ILLEGAL_ENTRY
         user.mode(user=True, cen=True)
-        assert user.execute(RETURN, TWO + 0x10) == (Cause.CONTROL_FLOW, TWO + 0x10)
+        user.hart.compartments.arm(ONE + 0x102, DATA)
+        assert user.execute(pad, ONE + 0x102) == (Cause.ILLEGAL_INSTRUCTION, pad)
+        assert user.hart.compartments.ssdepth == 1
+        user.mode()  # without checks, too
+        assert user.execute(pad, ONE + 0x102) == (Cause.ILLEGAL_INSTRUCTION, pad)
+        assert user.execute(pad, ONE + 0x104) is None
+
+    def test_compressed_instructions_are_checked_where_they_are(self, user):
+        """The last halfword of the range is home, whatever follows; the next one is not."""
+        assert user.do("c.addi", TWO - 2, rd=5, imm=1) is None
+        assert user.do("c.addi", TWO, rd=5, imm=1) == (Cause.CONTROL_FLOW, TWO)
+        user.mode(user=True, cen=True)
+        assert user.execute(NOP, TWO - 2) is None
+        assert user.hart.pc == TWO + 2
+        assert user.execute(0, TWO + 2) == (Cause.CONTROL_FLOW, TWO + 2)
+        user.mode(user=True, cen=True)
+        assert user.execute(0, ONE + 2) == (Cause.ILLEGAL_INSTRUCTION, 0)
 
     def test_arm_handler_disarm(self, user):
         user.x[5] = ONE + 0x100
