@@ -79,8 +79,10 @@ class _Queue(wiring.Component):
         depth = self._depth
         m.submodules.entries = entries = Memory(shape=self._width, depth=depth, init=[])
         read, write = entries.read_port(domain="comb"), entries.write_port()
-        first, free = Signal(range(depth)), Signal(range(depth))
-        push, pop = Signal(), Signal()
+        first = Signal(range(depth))
+        free = Signal(range(depth))
+        push = Signal()
+        pop = Signal()
         m.d.comb += [
             pop.eq(self.pop & ((self.count != 0) | self.push)),
             push.eq(self.push & ((self.count != depth) | self.pop)),
@@ -188,7 +190,8 @@ class Axi4Checker(wiring.Component):
 
     def _reads(self, m):
         port, broken, depth = self.port, self._broken, self._outstanding
-        asked, answered = Signal(), Signal()
+        asked = Signal()
+        answered = Signal()
         m.d.comb += [asked.eq(port.arvalid & port.arready), answered.eq(port.rvalid & port.rready)]
         total = Signal(range(depth + 2))
         finished = Signal()
@@ -243,9 +246,13 @@ class Axi4Checker(wiring.Component):
             addresses.push.eq(shown), addresses.tail.eq(Cat(getattr(port, f"aw{name}") for name in fields))
         ]  # fmt: skip
 
-        beat, following = Signal(8), Signal(12)
+        beat = Signal(8)
+        following = Signal(12)
         address = Signal(12)
-        transferred, last_due, complete, addressed = Signal(), Signal(), Signal(), Signal()
+        transferred = Signal()
+        last_due = Signal()
+        complete = Signal()
+        addressed = Signal()
         m.d.comb += [
             addressed.eq((count != 0) | shown),
             transferred.eq(port.wvalid & port.wready & addressed),
@@ -278,7 +285,8 @@ class Axi4Checker(wiring.Component):
 
         answered = Signal()
         m.d.comb += answered.eq(port.bvalid & port.bready)
-        total, waiting = Signal(range(slots + 1)), 0
+        total = Signal(range(slots + 1))
+        waiting = 0
         m.d.sync += total.eq(total + shown - answered)
         unknown, early = 0, 0
         for number in range(self._ids):

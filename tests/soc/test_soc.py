@@ -10,7 +10,6 @@ from fides_core.axi.checker import Rule
 from fides_core.config import PRESETS, preset
 from fides_core.flow import simulation, verilog
 from fides_core.flow.elf import Program
-from fides_core.flow.verilate import PublicSignal
 from fides_core.soc.checkers import Place, checked, describe_violation
 from fides_core.soc.tile import Tile
 from fides_core.soc.top import FidesSoC
@@ -65,12 +64,6 @@ def test_ports_of_the_tile(idle, name):
 
 
 def test_simulation_stops_at_a_violation(idle, monkeypatch, tmp_path):
-    rename = {("tile.core.csr", "minstret"): ("tile.core.csr", "retired")}
-    signals = tuple(
-        PublicSignal(*rename.get((s.scope, s.name), (s.scope, s.name)), writable=s.writable)
-        for s in simulation.SIGNALS
-    )
-    monkeypatch.setattr(simulation, "SIGNALS", signals)
     monkeypatch.setattr(simulation, "SPLIT_SIGNALS", ())
     monkeypatch.setattr(idle, "breaks_at", 500)
     base = preset("base")
