@@ -1,6 +1,8 @@
 """Bench of the interconnect: three managers, three subordinates of different habits. The second target covers
 the first, which is read-only, and manager 1 does not reach it."""
 
+from collections import Counter
+
 import cocotb
 
 from fides_core.axi.signatures import Burst, Response
@@ -15,6 +17,7 @@ REQUIRED = [
     *(("write", manager, target) for manager in range(MANAGERS) for target in (1, 2, None)
       if (manager, target) != (1, 1)),
     "a read and a write at once", "all managers ask", "two reads of a manager", "long burst to nowhere",
+    "waits for all others",
 ]  # fmt: skip
 
 
@@ -43,6 +46,7 @@ async def random_traffic(dut):
     expected = [dict(memory) for memory in memories]
     await unit.reset()
     await unit.clock()  # no valid in the first cycle after reset
+    overtaken = Counter()
     busy = set()  # 512-byte blocks of open transactions: those of one are not shared with a write
 
     def some_transaction(number):
@@ -98,6 +102,15 @@ async def random_traffic(dut):
         if any([subordinate.join() for subordinate in subordinates]):
             await unit.settle()
         differs("axi_violation", 0, unit.get("axi_violation"))
+        # Managers take turns: at most each other one comes first.
+        for channel in ("ar", "aw"):
+            moved = [bool(manager.port.moves(channel)) for manager in managers]
+            for number, manager in enumerate(managers):
+                waits = manager.shown[channel] and not moved[number]
+                overtaken[channel, number] = overtaken[channel, number] + sum(moved) if waits else 0
+                assert overtaken[channel, number] < MANAGERS, f"manager {number} waits for its {channel}"
+                if overtaken[channel, number] == MANAGERS - 1:
+                    coverage.hit("waits for all others")
         for actor in (*subordinates, *managers):
             actor.sample()
         if any(m.open[False] and m.open[True] for m in managers):
