@@ -4,8 +4,9 @@ A checker only observes: all signals of the port are its inputs. It is written t
 specification, and costs area that no product has.
 """
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
-from amaranth.lib import enum, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, enum, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, Signature
 
 from .burst import byte_lanes, next_address
@@ -55,6 +56,47 @@ def observe(m: Module, checker, port) -> None:
     """Connect ``checker`` (an Axi4Checker or AxiLiteChecker) to look at ``port``."""
     for name in checker.port.signature.members:
         m.d.comb += getattr(checker.port, name).eq(getattr(port, name))
+
+
+class _Queue(wiring.Component):
+    """``depth`` entries of ``width`` bits; ``head`` is the oldest, and ``tail`` itself when there are none. A
+    push beyond the depth is ignored, as is a pop of nothing."""
+
+    def __init__(self, width: int, depth: int):
+        self._width, self._depth = width, depth
+        super().__init__(
+            {
+                "push": In(1),
+                "tail": In(width),
+                "pop": In(1),
+                "head": Out(width),
+                "count": Out(range(depth + 1)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        depth = self._depth
+        m.submodules.entries = entries = Memory(shape=self._width, depth=depth, init=[])
+        read, write = entries.read_port(domain="comb"), entries.write_port()
+        first = Signal(range(depth))
+        free = Signal(range(depth))
+        push = Signal()
+        pop = Signal()
+        m.d.comb += [
+            pop.eq(self.pop & ((self.count != 0) | self.push)),
+            push.eq(self.push & ((self.count != depth) | self.pop)),
+            read.addr.eq(first),
+            write.addr.eq(free),
+            write.data.eq(self.tail),
+            write.en.eq(push),
+            self.head.eq(Mux(self.count == 0, self.tail, read.data)),
+        ]
+        for step, pointer in ((push, free), (pop, first)):
+            with m.If(step):
+                m.d.sync += pointer.eq(Mux(pointer == depth - 1, 0, pointer + 1))
+        m.d.sync += self.count.eq(self.count + push - pop)
+        return m
 
 
 _CHANNELS = {
@@ -148,7 +190,8 @@ class Axi4Checker(wiring.Component):
 
     def _reads(self, m):
         port, broken, depth = self.port, self._broken, self._outstanding
-        asked, answered = Signal(), Signal()
+        asked = Signal()
+        answered = Signal()
         m.d.comb += [asked.eq(port.arvalid & port.arready), answered.eq(port.rvalid & port.rready)]
         total = Signal(range(depth + 2))
         finished = Signal()
@@ -156,28 +199,21 @@ class Axi4Checker(wiring.Component):
         # Reads of one identifier are answered in order: a queue of lengths for each.
         unknown, wrong_last = 0, 0
         for number in range(self._ids):
-            queue = Array(Signal(8, name=f"length{number}_{i}") for i in range(depth))
-            first = Signal(range(depth), name=f"first{number}")
-            count = Signal(range(depth + 2), name=f"count{number}")
+            m.submodules[f"lengths{number}"] = lengths = _Queue(8, depth + 1)
             beat = Signal(8, name=f"beat{number}")
             mine = Signal(name=f"response{number}")
-            push, pop = Signal(name=f"push{number}"), Signal(name=f"pop{number}")
             expected = Signal(name=f"last_due{number}")
             m.d.comb += [
                 mine.eq(port.rvalid & (port.rid == number)),
-                push.eq(asked & (port.arid == number)),
-                expected.eq(beat == queue[first]),
-                pop.eq(mine & port.rready & expected & (count != 0)),
+                lengths.push.eq(asked & (port.arid == number)),
+                lengths.tail.eq(port.arlen),
+                expected.eq(beat == lengths.head),
+                lengths.pop.eq(mine & port.rready & expected & (lengths.count != 0)),
             ]
-            with m.If(push):
-                m.d.sync += queue[(first + count) % depth].eq(port.arlen)
             with m.If(mine & port.rready):
                 m.d.sync += beat.eq(Mux(expected, 0, beat + 1))
-            with m.If(pop):
-                m.d.sync += first.eq(Mux(first == depth - 1, 0, first + 1))
-            m.d.sync += count.eq(count + push - pop)
-            unknown = unknown | (mine & (count == 0))
-            wrong_last = wrong_last | (mine & (count != 0) & (port.rlast != expected))
+            unknown = unknown | (mine & (lengths.count == 0))
+            wrong_last = wrong_last | (mine & (lengths.count != 0) & (port.rlast != expected))
         m.d.sync += total.eq(total + asked - finished)
         too_many = total > depth
         m.d.comb += [
@@ -203,19 +239,20 @@ class Axi4Checker(wiring.Component):
 
         # Addresses whose data is not complete, oldest first.
         slots = depth + 1
-        first, count = Signal(range(slots)), Signal(range(slots + 1))
-        head = {}
-        for name in fields:
-            field = getattr(port, f"aw{name}")
-            queue = Array(Signal(len(field), name=f"aw{name}{i}") for i in range(slots))
-            head[name] = Signal(len(field), name=f"head_{name}")
-            m.d.comb += head[name].eq(Mux(count == 0, field, queue[first]))
-            with m.If(shown):
-                m.d.sync += queue[(first + count) % slots].eq(field)
+        shape = data.StructLayout({name: len(getattr(port, f"aw{name}")) for name in fields})
+        m.submodules.addresses = addresses = _Queue(shape.size, slots)
+        count, head = addresses.count, shape(addresses.head)
+        m.d.comb += [
+            addresses.push.eq(shown), addresses.tail.eq(Cat(getattr(port, f"aw{name}") for name in fields))
+        ]  # fmt: skip
 
-        beat, following = Signal(8), Signal(12)
+        beat = Signal(8)
+        following = Signal(12)
         address = Signal(12)
-        transferred, last_due, complete, addressed = Signal(), Signal(), Signal(), Signal()
+        transferred = Signal()
+        last_due = Signal()
+        complete = Signal()
+        addressed = Signal()
         m.d.comb += [
             addressed.eq((count != 0) | shown),
             transferred.eq(port.wvalid & port.wready & addressed),
@@ -233,9 +270,7 @@ class Axi4Checker(wiring.Component):
                 beat.eq(Mux(last_due, 0, beat + 1)),
                 following.eq(next_address(address, head["len"], head["size"], head["burst"])),
             ]
-        with m.If(complete):
-            m.d.sync += first.eq(Mux(first == slots - 1, 0, first + 1))
-        m.d.sync += count.eq(count + shown - complete)
+        m.d.comb += addresses.pop.eq(complete)
 
         # Writes, in the order of their addresses, become due for a response once both were transferred.
         accepted = Signal()
@@ -245,19 +280,13 @@ class Axi4Checker(wiring.Component):
         m.d.comb += due.eq((accepted & (complete | (ahead < 0))) | (complete & (ahead > 0)))
         m.d.sync += ahead.eq(ahead + accepted - complete)
 
-        order = Array(Signal(len(port.awid), name=f"order{i}") for i in range(slots))
-        order_first, order_count = Signal(range(slots)), Signal(range(slots + 1))
-        oldest = Signal(len(port.awid))
-        m.d.comb += oldest.eq(Mux(order_count == 0, port.awid, order[order_first]))
-        with m.If(shown):
-            m.d.sync += order[(order_first + order_count) % slots].eq(port.awid)
-        with m.If(due):
-            m.d.sync += order_first.eq(Mux(order_first == slots - 1, 0, order_first + 1))
-        m.d.sync += order_count.eq(order_count + shown - due)
+        m.submodules.order = order = _Queue(max(1, len(port.awid)), slots)
+        m.d.comb += [order.push.eq(shown), order.tail.eq(port.awid), order.pop.eq(due)]
 
         answered = Signal()
         m.d.comb += answered.eq(port.bvalid & port.bready)
-        total, waiting = Signal(range(slots + 1)), 0
+        total = Signal(range(slots + 1))
+        waiting = 0
         m.d.sync += total.eq(total + shown - answered)
         unknown, early = 0, 0
         for number in range(self._ids):
@@ -266,7 +295,7 @@ class Axi4Checker(wiring.Component):
             mine = port.bid == number
             m.d.sync += [
                 open_.eq(open_ + (shown & (port.awid == number)) - (answered & mine & (open_ != 0))),
-                ready.eq(ready + (due & (oldest == number)) - (answered & mine & (ready != 0))),
+                ready.eq(ready + (due & (order.head == number)) - (answered & mine & (ready != 0))),
             ]
             unknown = unknown | (port.bvalid & mine & (open_ == 0))
             early = early | (port.bvalid & mine & (open_ != 0) & (ready == 0))

@@ -130,7 +130,10 @@ class Axi4Interconnect(wiring.Component):
         payload = ("araddr", "arprot", "arid", "arlen", "arsize", "arburst", "arcache")
         self._forward(m, payload, mine, owner, theirs)
         self._back(m, ("rid", "rdata", "rresp", "rlast"), theirs, target, mine)
-        arvalid, rvalid, rready, accept = Signal(), Signal(), Signal(), Signal()
+        arvalid = Signal()
+        rvalid = Signal()
+        rready = Signal()
+        accept = Signal()
         m.d.comb += [
             arvalid.eq(active & ~asked & of_owner("arvalid")),
             accept.eq(active & ~asked & of_target("arready", 1)),
@@ -159,7 +162,9 @@ class Axi4Interconnect(wiring.Component):
     def _writes(self, m):
         finished = Signal()
         active, owner, target = self._arbiter(m, "aw", finished)
-        asked, sent = Signal(), Signal()  # the address, and all data, have been transferred
+        # The address, and all data, have been transferred.
+        asked = Signal()
+        sent = Signal()
         mine, theirs = self.managers, self.subordinates
         nowhere = target[-1]
 
@@ -174,9 +179,12 @@ class Axi4Interconnect(wiring.Component):
         self._forward(m, (*payload, "wdata", "wstrb", "wlast"), mine, owner, theirs)
         self._back(m, ("bid", "bresp"), theirs, target, mine)
         # Address and data go in parallel: a subordinate may wait for both.
-        awvalid, wvalid, awready, wready, bvalid, bready = (Signal(name=name) for name in (
-            "to_awvalid", "to_wvalid", "from_awready", "from_wready", "from_bvalid", "to_bready"
-        ))  # fmt: skip
+        awvalid = Signal()
+        wvalid = Signal()
+        awready = Signal()
+        wready = Signal()
+        bvalid = Signal()
+        bready = Signal()
         m.d.comb += [
             awvalid.eq(active & ~asked & of_owner("awvalid")),
             awready.eq(active & ~asked & of_target("awready", 1)),

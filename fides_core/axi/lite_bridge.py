@@ -24,7 +24,8 @@ class LiteBridge(wiring.Component):
         m = Module()
         axi, lite = self.axi, self.lite
 
-        r_busy, r_refused = Signal(), Signal()
+        r_busy = Signal()
+        r_refused = Signal()
         r_left = Signal(8, reset_less=True)
         r_id = Signal(len(axi.arid), reset_less=True)
         single = Signal()
@@ -47,11 +48,17 @@ class LiteBridge(wiring.Component):
         with m.Elif(axi.rvalid & axi.rready):
             m.d.sync += [r_left.eq(r_left - 1), r_busy.eq(r_left != 0)]
 
-        w_busy, w_refused = Signal(), Signal()  # address and data taken; the response is due
-        aw_sent, w_sent = Signal(), Signal()
+        # Address and data have been taken; the response is due.
+        w_busy = Signal()
+        w_refused = Signal()
+        aw_sent = Signal()
+        w_sent = Signal()
         w_id = Signal(len(axi.awid), reset_less=True)
-        w_single, both = Signal(), Signal()
-        aw_done, w_done, take = Signal(), Signal(), Signal()
+        w_single = Signal()
+        both = Signal()
+        aw_done = Signal()
+        w_done = Signal()
+        take = Signal()
         m.d.comb += [
             w_single.eq(axi.awlen == 0),
             both.eq(axi.awvalid & axi.wvalid & ~w_busy),

@@ -69,8 +69,13 @@ class LiteDecoder(wiring.Component):
         w_route, w_target = route(
             "aw", [selects(bus.awaddr, where) & where.writable for where in self._targets]
         )
-        w_busy, aw_sent, w_sent = Signal(), Signal(), Signal()
-        both, aw_done, w_done, take = Signal(), Signal(), Signal(), Signal()
+        w_busy = Signal()
+        aw_sent = Signal()
+        w_sent = Signal()
+        both = Signal()
+        aw_done = Signal()
+        w_done = Signal()
+        take = Signal()
         m.d.comb += [
             both.eq(bus.awvalid & bus.wvalid & ~w_busy),
             aw_done.eq(aw_sent | answer("awready", w_route)),

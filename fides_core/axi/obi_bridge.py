@@ -23,7 +23,9 @@ class ObiBridge(wiring.Component):
         obi, lite = self.obi, self.lite
         busy = Signal()
         # What is still to be sent.
-        address, write_address, write_data = Signal(), Signal(), Signal()
+        address = Signal()
+        write_address = Signal()
+        write_data = Signal()
         held = {
             name: Signal(shape, reset_less=True, name=f"held_{name}")
             for name, shape in (("addr", 32), ("be", 8), ("wdata", 64), ("we", 1))

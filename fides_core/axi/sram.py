@@ -34,7 +34,8 @@ class AxiSram(wiring.Component):
                    for name in ("addr", "id", "len", "size", "burst")}  # fmt: skip
         asking = Signal()
         left = Signal(8, reset_less=True)
-        advance, final = Signal(), Signal()
+        advance = Signal()
+        final = Signal()
         m.d.comb += [
             advance.eq(~axi.rvalid | axi.rready),
             final.eq(left == 0),

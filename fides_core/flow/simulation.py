@@ -206,8 +206,8 @@ class Simulator:
         byte each time the receive buffer is empty; ``on_uart`` is called with what the program sends, line by
         line. ``external_interrupt``: (first cycle, cycle after the last) of each time that the interrupt line
         is high. ``require_policy``: on a configuration with Xfides, refuse an image without a valid policy
-        section. Raises UserError when the image, its policy or the trace file cannot be used, RuntimeError when
-        a protocol checker of the system has found a violation.
+        section. Raises UserError when the image, its policy or the trace file cannot be used, and
+        RuntimeError when a protocol checker of the system has found a violation.
         """
         program = self._program(image, require_policy)
         library = self._load(self._trace_format(trace))

@@ -48,7 +48,8 @@ class TightlyCoupled(wiring.Component):
         ibus, port = self.ibus, self.read[0]
         m.submodules.boot_rom_fetch = rom = self._boot_rom()
         in_memory, in_rom = selects(ibus.addr, memory), selects(ibus.addr, memory_map.BOOT_ROM)
-        from_memory, from_rom = Signal(), Signal()
+        from_memory = Signal()
+        from_rom = Signal()
         m.d.comb += [
             ibus.gnt.eq(1),
             port.request.eq(ibus.req & in_memory),
@@ -69,7 +70,8 @@ class TightlyCoupled(wiring.Component):
         connect(m, bridge.lite, flipped(self.lite))
         in_memory = selects(dbus.addr, memory)
         in_rom = selects(dbus.addr, memory_map.BOOT_ROM) & ~dbus.we
-        from_memory, from_rom = Signal(), Signal()
+        from_memory = Signal()
+        from_rom = Signal()
         answer = Signal()
         granted = Signal()
         m.d.comb += [

@@ -1,15 +1,22 @@
-"""A core without a mind, to put into a tile: its buses ask for nothing."""
+"""A core and caches without a mind: their buses ask for nothing."""
+
+import sys
+import types
 
 import pytest
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from fides_core.axi.signatures import Axi4
 from fides_core.core.bus import DataBus, InstructionBus
 from fides_core.core.rvfi import RVFI
+from fides_core.soc import tile
 
 
 class IdleCore(wiring.Component):
+    """As simulations see it, it retires something in every other cycle."""
+
     def __init__(self, config):
         ports = {
             "ibus": Out(InstructionBus),
@@ -28,13 +35,20 @@ class IdleCore(wiring.Component):
         super().__init__(ports)
 
     def elaborate(self, platform):
-        return Module()
+        m = Module()
+        m_retire = Signal()
+        m_pc = Signal(32)
+        m.d.sync += m_retire.eq(~m_retire)
+        m.d.sync += m_pc.eq(m_pc + 4)
+        return m
 
 
 class IdleCaches(wiring.Component):
-    def __init__(self, config):
-        from fides_core.axi.signatures import Axi4
+    """``breaks_at``: number of the cycle in which a read is withdrawn, against the protocol."""
 
+    breaks_at = None
+
+    def __init__(self, config):
         super().__init__(
             {
                 "ibus": In(InstructionBus),
@@ -49,4 +63,24 @@ class IdleCaches(wiring.Component):
         )
 
     def elaborate(self, platform):
-        return Module()
+        m = Module()
+        if self.breaks_at is not None:
+            cycle = Signal(32)
+            m.d.sync += cycle.eq(cycle + 1)
+            m.d.comb += [
+                self.daxi.arvalid.eq(cycle == self.breaks_at - 1),
+                self.daxi.arsize.eq(3),
+                self.daxi.arburst.eq(1),
+            ]
+        return m
+
+
+@pytest.fixture
+def idle(monkeypatch):
+    """The idle parts in the place of the core and its caches; returns the caches' class."""
+    caches = types.ModuleType("fides_core.cache")
+    caches.MemorySystem = IdleCaches
+    monkeypatch.setattr(tile, "Core", IdleCore)
+    monkeypatch.setitem(sys.modules, "fides_core.cache", caches)
+    monkeypatch.setattr(IdleCaches, "breaks_at", None)
+    return IdleCaches
