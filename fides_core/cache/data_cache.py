@@ -44,7 +44,7 @@ class DataCache(wiring.Component):
     with ``err``, and the line is not kept; an error of a line that is written back comes too late for the
     instruction that wrote it and is lost, ``writeback_error`` strobes.
 
-    ``clean`` until ``cleaned``: every dirty line is written back and stays valid; requests are not granted
+    ``clean`` until ``clean_done``: every dirty line is written back and stays valid; requests are not granted
     meanwhile. ``miss``: one cycle for each line asked for.
     """
 
@@ -56,7 +56,7 @@ class DataCache(wiring.Component):
                 "bus": In(DataBus),
                 "axi": Out(Axi4()),
                 "clean": In(1),
-                "cleaned": Out(1),
+                "clean_done": Out(1),
                 "miss": Out(1),
                 "writeback_error": Out(1),
             }
@@ -100,8 +100,8 @@ class DataCache(wiring.Component):
         sent = Signal()
         filling = Signal()
         m.d.comb += [
-            bus.gnt.eq(looking),
-            granted.eq(bus.req & looking),
+            bus.gnt.eq(looking & ~self.clean),
+            granted.eq(bus.req & bus.gnt),
             cached.eq(inside(address, [self._cacheable])),
             stores.eq(looking & pending & known & we),
             filling.eq((state == _State.FILL) & axi.rvalid),
@@ -265,7 +265,7 @@ class DataCache(wiring.Component):
                         m.d.sync += state.eq(_State.EVICT)
                     with m.Else():
                         m.d.sync += state.eq(_State.REQUEST)
-                with m.Elif(self.clean & ~pending & ~self.cleaned):
+                with m.Elif(self.clean & ~pending & ~self.clean_done):
                     m.d.sync += [state.eq(_State.CLEAN), cleaning.eq(1)]
                     m.d.sync += address[line_bit:tag_bit].eq(0)
                     if ways > 1:
@@ -323,5 +323,5 @@ class DataCache(wiring.Component):
                 m.d.sync += cleaning.eq(0)
                 with m.If(~self.clean):
                     m.d.sync += state.eq(_State.LOOKUP)
-        m.d.comb += self.cleaned.eq(state == _State.CLEANED)
+        m.d.comb += self.clean_done.eq(state == _State.CLEANED)
         return m

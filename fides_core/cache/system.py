@@ -66,7 +66,7 @@ class MemorySystem(wiring.Component):
                 with m.If(self.fence_i):
                     m.d.sync += step.eq(_Step.CLEAN)
             with m.Case(_Step.CLEAN):
-                with m.If(dcache.cleaned):
+                with m.If(dcache.clean_done):
                     m.d.sync += step.eq(_Step.INVALIDATE)
             with m.Case(_Step.INVALIDATE):
                 with m.If(icache.invalidated):
