@@ -19,7 +19,9 @@ HARNESS = tools.ROOT / "sw" / "bench"
 SUPPORT = (HARNESS / "start.S", HARNESS / "harness.c")
 GCC = "riscv64-unknown-elf-gcc"
 #: Of every source. Contraction to fused operations would make results depend on the machine.
-CFLAGS = ("-std=gnu11", "-mcmodel=medany", "-ffp-contract=off", "-fno-common", "-fno-asynchronous-unwind-tables")
+CFLAGS = (
+    "-std=gnu11", "-mcmodel=medany", "-ffp-contract=off", "-fno-common", "-fno-asynchronous-unwind-tables",
+)  # fmt: skip
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 
 
@@ -42,8 +44,8 @@ def build(
     """Compile ``sources`` and SUPPORT for ``config`` and link them into the executable ``output``.
 
     ``march``: the compiler's, of the configuration if None; ``flags``: optimisation, the same for every
-    source. Objects stay in a folder beside the output. Raises ToolMissing without the compiler, UserError with
-    the first error of the compiler or the linker.
+    source. Objects stay in a folder beside the output. Raises ToolMissing without the compiler, UserError
+    with the first error of the compiler or the linker.
     """
     march = march or config.core.march
     work = output.with_suffix("")
@@ -53,12 +55,14 @@ def build(
     except OSError as error:
         raise UserError(f"cannot write {work}: {error.strerror}") from None
     machine = [f"-march={march}", f"-mabi={config.core.mabi}"]
+    # Without Zicsr the assembler refuses the CSRs that the harness reads.
+    with_csrs = march if "zicsr" in march else f"{march}_zicsr"
     options = [*CFLAGS, *flags, *defines, *(f"-I{path}" for path in (*include, HARNESS, work))]
 
     def compile_one(source: Path) -> Path:
         target = work / f"{source.stem}.o"
-        checked = WARNINGS if source in SUPPORT else warnings
-        _gcc(*machine, "--specs=picolibc.specs", *options, *checked, "-c", source, "-o", target)
+        own = [f"-march={with_csrs}", *WARNINGS] if source in SUPPORT else warnings
+        _gcc(*machine, "--specs=picolibc.specs", *options, *own, "-c", source, "-o", target)
         return target
 
     with ThreadPoolExecutor(2) as pool:
@@ -68,8 +72,8 @@ def build(
         whole = work / "whole.o"
         _gcc(*machine, *CFLAGS, *flags, "-r", "-nostdlib", "-flinker-output=nolto-rel", *objects, "-o", whole)
         objects = [whole]
-    # GCC chooses the libraries by the architecture, and with extensions that it has none for (zicsr, zba, ...)
-    # those for lp64d.
+    # GCC chooses the libraries by the architecture: for extensions that it has none for (zicsr, zba, ...) it
+    # takes those for lp64d.
     machine[0] = f"-march={march.split('_')[0]}"
     symbols = {"memory_base": MAIN_MEMORY_BASE, "memory_bytes": config.soc.memory_bytes}
     link = [f"-Wl,--defsym={name}={value:#x}" for name, value in symbols.items()]
@@ -85,10 +89,9 @@ def _gcc(*arguments) -> str:
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no message"]
         if any("picolibc.specs" in line for line in lines):
-            raise UserError(
-                "picolibc is not installed: run `apt-get install picolibc-riscv64-unknown-elf` or `make setup`"
-            )
+            package = "picolibc-riscv64-unknown-elf"
+            raise UserError(f"picolibc is not installed: run `apt-get install {package}` or `make setup`")
         telling = ("error:", "undefined reference", "multiple definition")
-        line = next((line for line in lines if any(word in line for word in telling)), lines[0])
+        line = next((line for line in lines if any(word in line.lower() for word in telling)), lines[0])
         raise UserError(f"{GCC}: {line}")
     return done.stdout
