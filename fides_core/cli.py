@@ -1,6 +1,7 @@
 """The ``fides`` command."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -150,6 +151,105 @@ def _area_lines(results) -> Iterator[str]:
             yield f"{name} {what}: {figures}"
 
 
+def _coremark_scores(console: Console, files: dict[str, Path]) -> dict[str, float | None]:
+    """CoreMark/MHz of the systems in ``files``, where exactly those were measured."""
+    from fides_core.flow.coremark import history_figure
+    from fides_core.flow.verilog import configuration
+
+    scores = {name: history_figure(configuration(name), path) for name, path in files.items()}
+    for name, score in scores.items():
+        if score is None:
+            console.print(f"no CoreMark/MHz of {name}: `fides bench coremark` has not measured it as it is")
+    return scores
+
+
+@app.command()
+def bench(
+    presets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PRESET]... | coremark",
+            help=f"Presets, one or more of: {', '.join(PRESETS)} (default: base); or coremark.",
+        ),
+    ] = None,
+    program: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this program; can be repeated.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON, no tables.")] = False,
+    source: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="coremark: a checkout of EEMBC's CoreMark.")
+    ] = None,
+    on: Annotated[
+        str | None, typer.Option("--preset", metavar="PRESET", help="coremark: the preset (default: base).")
+    ] = None,
+    march: Annotated[
+        str | None, typer.Option(help="coremark: the compiler's -march (default: the preset's).")
+    ] = None,
+    flags: Annotated[
+        str | None, typer.Option(help="coremark: compiler flags, or plain (default) or tuned.")
+    ] = None,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="coremark: iterations to simulate (default: 10).")
+    ] = None,
+) -> None:
+    """Measure the benchmark programs, or CoreMark.
+
+    The results go to build/bench.json; those of CoreMark, with its whole printout, to build/bench/. The exit
+    code is 1 when a program's checksum is wrong.
+    """
+    from fides_core.flow.bench import PROGRAMS, BenchFailed, run_bench
+
+    console = Console(highlight=False, stderr=True) if as_json else _console()
+    names = presets or ["base"]
+    only_coremark = {
+        "--source": source, "--preset": on, "--march": march, "--flags": flags, "--iterations": iterations
+    }  # fmt: skip
+    if names == ["coremark"]:
+        if program:
+            raise UserError("--program is not for CoreMark")
+        if source is None:
+            raise UserError("CoreMark is not part of this repository: give a checkout of it with --source")
+        result = _coremark(console, source, on or "base", march, flags or "plain", iterations)
+        if as_json:
+            print(json.dumps(result, indent=2))
+        return
+    for option, value in only_coremark.items():
+        if value is not None:
+            raise UserError(f"{option} is only for `fides bench coremark`")
+    programs = list(dict.fromkeys(program or PROGRAMS))
+    try:
+        results = run_bench(_checked(names), programs, console=console)
+    except BenchFailed as error:
+        print(f"fides: the benchmark failed: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    if as_json:
+        print(json.dumps(results, indent=2))
+
+
+def _coremark(
+    console: Console, source: Path, preset: str, march: str | None, flags: str, iterations: int | None
+) -> dict:
+    from fides_core.flow.coremark import ITERATIONS, run_coremark
+    from fides_core.flow.verilog import configuration
+
+    config = configuration(preset)
+    result = run_coremark(
+        source, config, march=march, flags=flags, iterations=iterations or ITERATIONS, console=console
+    )
+    return result.to_dict()
+
+
+@app.command()
+def history() -> None:
+    """Draw area, path and CoreMark/MHz over time.
+
+    docs/area-history.csv, to which `fides synth --record` adds, becomes build/history.svg.
+    """
+    from fides_core.flow.history import write_history
+
+    _console().print(str(write_history()), soft_wrap=True)
+
+
 @app.command()
 def synth(
     presets: PresetsArgument = None,
@@ -160,18 +260,20 @@ def synth(
 ) -> None:
     """Synthesise presets for 7-series parts.
 
-    The core of each, and each of its security units alone; results are kept in build/synth/.
+    The core of each, and each of its security units alone; results are kept in build/synth/. CoreMark/MHz
+    is recorded where `fides bench coremark` has measured the same hardware.
     """
     from fides_core.flow import synthesis
 
     console = _console()
-    files = _cores(_generate(console, _checked(presets)))
+    files = _generate(console, _checked(presets))
     with _step(console, "synthesis"):
-        results = synthesis.synthesise(files, jobs=jobs, report=console.print)
+        results = synthesis.synthesise(_cores(files), jobs=jobs, report=console.print)
     for line in _area_lines(results):
         console.print(line, soft_wrap=True)
     if record is not None:
-        synthesis.record(results, record)
+        scores = _coremark_scores(console, files)
+        synthesis.record(results, record, coremark=scores)
         console.print(f"recorded in {synthesis.HISTORY}", soft_wrap=True)
 
 
@@ -184,12 +286,14 @@ def report(jobs: JobsOption = _CORES) -> None:
     """
     from fides_core.flow import report as reports
     from fides_core.flow import synthesis, tools
+    from fides_core.flow.history import write_history
 
     console = _console()
     demo_results = reports.load_demo(tools.ROOT / "build" / "demo.json")
     files = _cores(_generate(console, list(PRESETS)))
     with _step(console, "synthesis"):
         results = synthesis.synthesise(files, jobs=jobs, report=console.print)
+    write_history()
     reports.write_report(results, demo_results, tools.ROOT / "build", console)
 
 
@@ -243,6 +347,7 @@ def demo(jobs: JobsOption = _CORES_BESIDE) -> None:
     from fides_core.flow import report as reports
     from fides_core.flow import synthesis, tools
     from fides_core.flow.demo import DemoFailed, run_demo
+    from fides_core.flow.history import write_history
 
     files = _cores(_generate(console, list(PRESETS)))
     try:
@@ -254,6 +359,7 @@ def demo(jobs: JobsOption = _CORES_BESIDE) -> None:
         raise typer.Exit(1) from None
     results = synthesis.synthesise(files, jobs=jobs)  # recalled from the run beside
     demo_results = reports.load_demo(tools.ROOT / "build" / "demo.json")
+    write_history()
     reports.write_report(results, demo_results, tools.ROOT / "build", console)
     console.print(f"done in {time.monotonic() - start:.0f} s")
 

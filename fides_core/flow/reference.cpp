@@ -1,6 +1,8 @@
 // Spike alone: runs a program with the devices of the system on a chip as far as random programs use them.
 // Time counts instructions.
 
+#include <algorithm>
+
 #include "coverage.h"
 #include "spike_model.h"
 
@@ -8,6 +10,8 @@ namespace {
 
 constexpr uint64_t kMemoryBase = 0x80000000;
 constexpr uint64_t kInterruptFlag = uint64_t(1) << 63;
+// Offsets and status of the UART (soc/memory_map.py), which is always ready to transmit and receives nothing.
+constexpr uint64_t kUartTransmit = 4, kUartStatus = 12, kUartTransmitEmpty = 1;
 
 }  // namespace
 
@@ -15,7 +19,7 @@ extern "C" struct ReferenceSetup {
     const char* isa;
     uint64_t memory_bytes;
     uint32_t pmp_entries;
-    uint64_t clint_base, exit_base;
+    uint64_t clint_base, exit_base, uart_base;
     const uint32_t* encodings;  // match and mask of each instruction
     uint64_t* executed;         // executions by the same index
     uint64_t encoding_count;
@@ -84,6 +88,7 @@ public:
     }
 
     SpikeModel spike;
+    std::string output;  // sent by the UART
 
 private:
     bool load(uint64_t address, size_t size, uint8_t* bytes) {
@@ -94,6 +99,8 @@ private:
             if (offset >> 3 == 0x4000 >> 3) value = compare_;
             if (offset >> 3 == 0xbff8 >> 3) value = time_;
             value >>= 8 * (offset & 7);
+        } else if (address - setup_.uart_base < 0x100) {
+            if ((address & 15) == kUartStatus) value = kUartTransmitEmpty;
         } else if (address - setup_.exit_base >= 0x1000) {
             return false;
         }
@@ -110,6 +117,8 @@ private:
         } else if (address - setup_.clint_base < 0x10000) {
             if (address == setup_.clint_base) software_ = value & 1;
             if (address == setup_.clint_base + 0x4000 && size == 8) compare_ = value;
+        } else if (address - setup_.uart_base < 0x100) {
+            if ((address & 15) == kUartTransmit) output += char(value);
         } else {
             return address - setup_.exit_base < 0x1000;
         }
@@ -148,6 +157,12 @@ int reference_write(Reference* reference, uint64_t offset, const void* bytes, ui
 void reference_run(Reference* reference, uint64_t max_instructions, uint64_t seed, uint64_t interrupt_period,
                    ReferenceResult* result) {
     reference->run(max_instructions, seed, interrupt_period, *result);
+}
+
+// The characters sent, up to `size` of them; returns how many there are.
+uint64_t reference_output(Reference* reference, char* buffer, uint64_t size) {
+    memcpy(buffer, reference->output.data(), std::min(size, uint64_t(reference->output.size())));
+    return reference->output.size();
 }
 
 }  // extern "C"

@@ -1,4 +1,4 @@
-"""Spike alone on random programs: what they do, without a core to compare with."""
+"""Spike alone: what programs do, without a core to compare with."""
 
 import ctypes
 import fcntl
@@ -13,7 +13,7 @@ from fides_core.config import Config
 from fides_core.errors import UserError
 from fides_core.isa.compressed import find_compressed
 from fides_core.isa.instructions import instructions
-from fides_core.soc.memory_map import CLINT, EXIT
+from fides_core.soc.memory_map import CLINT, EXIT, UART
 
 from . import tools
 
@@ -63,6 +63,7 @@ class _Setup(ctypes.Structure):
         ("pmp_entries", ctypes.c_uint32),
         ("clint_base", ctypes.c_uint64),
         ("exit_base", ctypes.c_uint64),
+        ("uart_base", ctypes.c_uint64),
         ("encodings", ctypes.POINTER(ctypes.c_uint32)),
         ("executed", ctypes.POINTER(ctypes.c_uint64)),
         ("encoding_count", ctypes.c_uint64),
@@ -89,7 +90,7 @@ class _Result(ctypes.Structure):
 class ReferenceOutcome:
     """``exit_code``: None when the program did not end. ``executed``: instructions by name; ``causes`` and
     ``interrupts``: traps by number; ``store_conditional``: how many succeeded and how many failed;
-    ``digest``: a number that depends on all that was executed."""
+    ``digest``: a number that depends on all that was executed; ``uart``: every byte sent."""
 
     exit_code: int | None
     instructions: int
@@ -100,6 +101,7 @@ class ReferenceOutcome:
     interrupts: Counter
     store_conditional: tuple[int, int]
     digest: int
+    uart: bytes
 
 
 class Reference:
@@ -114,10 +116,12 @@ class Reference:
         pointer, u64 = ctypes.c_void_p, ctypes.c_uint64
         self._new, self._delete = library.reference_new, library.reference_delete
         self._write, self._run = library.reference_write, library.reference_run
+        self._output = library.reference_output
         self._new.restype, self._new.argtypes = pointer, [ctypes.POINTER(_Setup)]
         self._delete.restype, self._delete.argtypes = None, [pointer]
         self._write.argtypes = [pointer, u64, ctypes.c_char_p, u64]
         self._run.restype, self._run.argtypes = None, [pointer, u64, u64, u64, ctypes.POINTER(_Result)]
+        self._output.restype, self._output.argtypes = u64, [pointer, ctypes.c_char_p, u64]
         self._counters = ExecutionCounters(config)
         #: The 32-bit instructions that are counted.
         self.rows = self._counters.rows
@@ -127,6 +131,7 @@ class Reference:
             config.core.pmp_entries,
             CLINT.base,
             EXIT.base,
+            UART.base,
             self._counters.encodings,
             self._counters.executed,
             len(self._counters.rows),
@@ -154,6 +159,8 @@ class Reference:
                     raise UserError("the program does not fit the main memory")
             result = _Result()
             self._run(handle, most_instructions, seed, interrupt_period, result)
+            uart = ctypes.create_string_buffer(self._output(handle, None, 0))
+            self._output(handle, uart, len(uart))
         finally:
             self._delete(handle)
         return ReferenceOutcome(
@@ -166,6 +173,7 @@ class Reference:
             interrupts=Counter({cause: count for cause, count in enumerate(result.by_interrupt) if count}),
             store_conditional=tuple(result.store_conditional),
             digest=result.digest,
+            uart=uart.raw,
         )
 
 

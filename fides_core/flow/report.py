@@ -9,11 +9,14 @@ from rich.console import Console, Group
 from rich.table import Table
 
 from fides_core.errors import UserError
-from fides_core.flow import tools
+from fides_core.flow import bench, coremark, history, tools
 from fides_core.flow.synthesis import MHZ_NOTE, PART, Result
 from fides_core.flow.verilog import replace_file
 
-__all__ = ["BASE", "EXTENDED", "PUBLISHED", "build_report", "load_demo", "markdown", "tables", "write_report"]
+__all__ = [
+    "BASE", "EXTENDED", "PUBLISHED", "build_report", "load_demo", "load_measured", "markdown", "tables",
+    "write_report",
+]  # fmt: skip
 
 BASE, EXTENDED = "base", "fides"
 """The presets that the delta compares."""
@@ -64,8 +67,28 @@ def load_demo(path: Path) -> dict[str, Any]:
     return demo
 
 
-def build_report(results: Mapping[str, Result], demo: Mapping[str, Any]) -> dict[str, Any]:
-    """The report as plain dictionaries, from synthesis results by preset and the demo's.
+def load_measured(directory: Path) -> dict[str, Any]:
+    """What `fides bench` and `fides history` left in the folder ``directory``, as far as they were run.
+
+    Raises UserError when it is not what they write.
+    """
+    found: dict[str, Any] = {}
+    if (directory / bench.OUTPUT.name).exists():
+        found["benchmarks"] = bench.load_bench(directory / bench.OUTPUT.name)
+    printed = {path: path.stem.removeprefix("coremark-") for path in directory.glob("bench/coremark-*.json")}
+    scores = {name: coremark.load_results(path) for path, name in sorted(printed.items())}
+    if any(scores.values()):
+        found["coremark"] = scores
+    if (directory / history.OUTPUT.name).exists():
+        found["history"] = history.OUTPUT.name
+    return found
+
+
+def build_report(
+    results: Mapping[str, Result], demo: Mapping[str, Any], measured: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The report as plain dictionaries, from synthesis results by preset, the demo's, and what
+    ``load_measured`` found.
 
     Areas are numbers of primitives, ``path_ns`` nanoseconds, everything that ends in ``_pct`` percent of the
     base preset (None where that has none). Raises UserError when a preset to compare was not synthesised.
@@ -88,6 +111,7 @@ def build_report(results: Mapping[str, Result], demo: Mapping[str, Any]) -> dict
         "demo": {"legal": demo["legal"], "attacks": demo["attacks"]},
         "crossing": demo["crossing"],
         "simulation": demo.get("simulation", {}),
+        **(measured or {}),
         "versions": tools.versions(),
     }
 
@@ -156,6 +180,8 @@ def _sections(report: Mapping[str, Any]) -> list[tuple[str, list[str], list[list
             calls,
             "extra: more than the same call inside a compartment.",
         ),
+        *bench.sections(report.get("benchmarks", {})),
+        *coremark.sections(report.get("coremark", {})),
         ("Versions", ["tool", "version"], [[name, value] for name, value in report["versions"].items()], ""),
     ]
 
@@ -171,6 +197,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         lines += [f"## {title}", "", row(heads), row(["---"] * len(heads)), *map(row, rows), ""]
         if note:
             lines += [note, ""]
+    if "history" in report:
+        lines += ["## History", "", f"![Area, path and CoreMark/MHz over time]({report['history']})", ""]
     return "\n".join(lines[:-1]) + "\n"
 
 
@@ -195,9 +223,11 @@ def write_report(
 ) -> tuple[Path, Path]:
     """Write report.json and report.md to ``directory``, show the tables on ``console``; returns both paths.
 
+    Benchmarks and history are in it when ``directory`` has them.
+
     Raises UserError when results are missing or the files cannot be written.
     """
-    report = build_report(results, demo)
+    report = build_report(results, demo, load_measured(directory))
     paths = directory / "report.json", directory / "report.md"
     replace_file(paths[0], json.dumps(report, indent=2) + "\n")
     replace_file(paths[1], markdown(report))

@@ -280,27 +280,40 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def record(results: Mapping[str, Result], note: str, path: Path = HISTORY) -> None:
+def record(
+    results: Mapping[str, Result],
+    note: str,
+    path: Path = HISTORY,
+    *,
+    coremark: Mapping[str, float | None] | None = None,
+) -> None:
     """Append a row for each preset to the history of areas.
 
-    The commit is "-", and the date today's, when the sources differ from the last commit. Raises UserError
-    when the file cannot be read or written.
+    ``coremark``: CoreMark/MHz by preset, as far as it was measured. The commit is "-", and the date today's,
+    when the sources differ from the last commit. Raises UserError when the file cannot be read or written, or
+    has other columns.
     """
     changed = _git("status", "--porcelain", "--", "fides_core")
     commit = _git("rev-parse", "--short=10", "HEAD") if changed == "" else None
     day = _git("show", "-s", "--format=%cs", "HEAD") if commit else None
     columns = ("lut", "lutram", "ff", "bram36", "bram18", "dsp", "carry4", "path_ns")
+    heads = ("date", "commit", "preset", *columns, "coremark_mhz", "note")
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")
     try:
         text = path.read_text()
     except FileNotFoundError:
         text = ""
-        writer.writerow(("date", "commit", "preset", *columns, "note"))
+        writer.writerow(heads)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
+    else:
+        if tuple(text.splitlines()[:1]) != (",".join(heads),):
+            raise UserError(f"{path} does not begin with the columns {','.join(heads)}")
     for preset, result in results.items():
         figures = result.core.figures()
         day = day or date.today().isoformat()
-        writer.writerow((day, commit or "-", preset, *(figures[column] for column in columns), note))
+        score = (coremark or {}).get(preset)
+        cells = [*(figures[column] for column in columns), "" if score is None else score]
+        writer.writerow((day, commit or "-", preset, *cells, note))
     replace_file(path, text + rows.getvalue())
