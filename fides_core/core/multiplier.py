@@ -1,5 +1,4 @@
-"""Pipelined multiplier: a product a cycle; the lower half in the memory stage (two cycles), the upper one in
-writeback (three).
+"""Pipelined multiplier: a product a cycle, its lower half in the memory stage, its upper half in writeback.
 
 The operands are cut into pieces that fit one 25 x 18 signed DSP block, so that every product has a register
 right behind it and no DSP blocks are cascaded.
@@ -25,8 +24,11 @@ def _pieces(value, is_signed, bounds):
 class Multiplier(wiring.Component):
     """mul, mulh, mulhsu, mulhu and mulw, by ``x_funct3`` and ``x_word`` (unprivileged ISA, section 7.1).
 
-    Operands are taken in execute when ``m_enable`` is high. ``m_result`` (64 bits): mul and mulw, while the
-    instruction is in the memory stage; ``w_result`` (64 bits): the others, while it is in writeback.
+    Operands are taken in execute when ``m_enable`` is high. ``m_result`` (64 bits) is the result of mul
+    and mulw
+    while the instruction is in the memory stage; ``w_result`` (64 bits) that of the others in the cycle
+    in which
+    the instruction is in writeback.
     """
 
     x_a: In(64)
@@ -65,19 +67,26 @@ class Multiplier(wiring.Component):
         with m.If(self.m_enable):
             m.d.sync += m_word.eq(self.x_word)
 
-        # The lower half needs a few bits of the last addition only.
         first = Signal(signed(102))
         second = Signal(signed(102))
-        low = Signal(64)
+        middle = Signal(31)
         m.d.comb += [
             first.eq(rows[0][1] + (rows[1][1] << 17)),
             second.eq(rows[2][1] + (rows[3][1] << 17)),
-            low.eq(Cat(first[:34], first[34:64] + second[:30])),
-            self.m_result.eq(Cat(low[:32], Mux(m_word, low[31].replicate(32), low[32:]))),
+            # Bits [64:34] of the product, the highest of them the carry into the upper half.
+            middle.eq(first[34:64] + second[:30]),
         ]
-        w_first = Signal(signed(68))
-        w_second = Signal(signed(102))
-        total = Signal(94)
-        m.d.sync += [w_first.eq(first[34:].as_signed()), w_second.eq(second)]
-        m.d.comb += [total.eq(w_first + w_second), self.w_result.eq(total[30:])]
+        low = Cat(first[:34], middle[:30])
+        m.d.comb += self.m_result.eq(Cat(low[:32], Mux(m_word, low[31].replicate(32), low[32:])))
+
+        w_first = Signal(signed(38), reset_less=True)
+        w_second = Signal(64, reset_less=True)
+        w_carry = Signal(reset_less=True)
+        m.d.sync += [w_first.eq(first[64:].as_signed()), w_second.eq(second[30:94]), w_carry.eq(middle[30])]
+        # The carry as an extra low bit keeps the sum on one carry chain.
+        total = Signal(65)
+        m.d.comb += [
+            total.eq(Cat(w_carry, w_first).as_signed() + Cat(w_carry, w_second)),
+            self.w_result.eq(total[1:]),
+        ]
         return m
