@@ -178,7 +178,6 @@ class ALU(wiring.Component):
             bit = Cat(low[i % 8] & high[i // 8] for i in range(64))
             m.d.comb += second.eq(Mux(control.single, bit, b) ^ control.subtract.replicate(64))
         else:
-            # Nothing but the adder inverts: its carry chain takes that in.
             m.d.comb += second.eq(b ^ control.subtract.replicate(64))
 
         # The carry-in as an extra low bit keeps add and subtract on one carry chain.
@@ -198,14 +197,13 @@ class ALU(wiring.Component):
         if self._zicond:
             with m.If(control.clear):
                 m.d.comb += function.eq(Mux((b == 0) ^ control.other, Logic.ZERO, Logic.A))
-        operand = second if self._bitmanip else b
         with m.Switch(function):
             for value, word in (
-                (Logic.XOR, a ^ operand),
-                (Logic.OR, a | operand),
-                (Logic.AND, a & operand),
+                (Logic.XOR, a ^ second),
+                (Logic.OR, a | second),
+                (Logic.AND, a & second),
                 (Logic.A, a),
-                (Logic.B, operand),
+                (Logic.B, second),
                 (Logic.NOT_B, ~second),
             ):
                 with m.Case(value):

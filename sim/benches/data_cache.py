@@ -43,7 +43,7 @@ async def is_memory(dut):
             memory.slow, lazy = random.choice([0, 0.3, 0.8]), random.choice([0, 0, 0.5])
             uncached = random.choice([0, 0, 0.3])
             colliding = [random.randrange(16) * 1024 // ways + BASE for _ in range(random.choice([1, 2, 5]))]
-            pool = [at + random.randrange(min(sets, 3)) * line for at in colliding]
+            pool = [at + random.choice([0, 1, sets - 1]) * line for at in colliding]
             if random.random() < 0.4:
                 pool.append(BROKEN + random.randrange(4) * line)
         size = random.randrange(4)

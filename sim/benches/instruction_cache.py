@@ -33,7 +33,7 @@ async def delivers_what_memory_holds(dut):
         if cycle % 500 == 0:
             memory.slow, lazy = random.choice([0, 0.3, 0.8]), random.choice([0, 0, 0.5])
             colliding = [random.randrange(16) * 1024 // ways + BASE for _ in range(random.choice([1, 2, 5]))]
-            pool = [at + random.randrange(min(sets, 3)) * line for at in colliding]
+            pool = [at + random.choice([0, 1, sets - 1]) * line for at in colliding]
             if random.random() < 0.5:
                 pool += [ROM + random.randrange(0, ROM_BYTES, line), BROKEN + random.randrange(4) * line]
                 pool += [0x2000, BASE - line, BASE + BYTES, ROM - line]
