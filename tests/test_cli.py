@@ -9,7 +9,7 @@ import pytest
 
 from fides_core.flow import tools
 
-COMMANDS = ("generate", "sim", "synth", "report", "demo")
+COMMANDS = ("generate", "sim", "bench", "history", "synth", "report", "demo")
 
 
 def fides(*arguments, cwd=None, **environment):
