@@ -6,6 +6,7 @@ import subprocess
 from functools import cache
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from fides_core.config import preset
 from fides_core.flow import tools
@@ -83,6 +84,16 @@ def test_on_the_golden_model(tmp_path):
     outcome = platform.run(max_instructions=400_000)
     assert outcome.exit_code == 0
     checksum("mix", outcome.uart.decode())
+
+
+def test_errno_has_a_place_of_its_own(tmp_path):
+    """Linkers do not count thread-local variables without a value (.tbss) as taking memory."""
+    with build_program("binary_trees", preset("base"), tmp_path).open("rb") as stream:
+        elf = ELFFile(stream)
+        tbss, bss = (elf.get_section_by_name(name) for name in (".tbss", ".bss"))
+        start = elf.get_section_by_name(".symtab").get_symbol_by_name("__tls_start")[0]["st_value"]
+        assert tbss["sh_size"] >= 4 and bss["sh_size"] > 0
+        assert start == tbss["sh_addr"] and start + tbss["sh_size"] <= bss["sh_addr"]
 
 
 def fnv(*words):
