@@ -32,9 +32,9 @@ HEADER = "coremark.h"
 PORT = bare_metal.HARNESS / "coremark"
 OUTPUT = tools.ROOT / "build" / "bench"
 
-#: Named sets of compiler flags; anything else is taken as flags. The tuned ones were found by trying options of
-#: GCC 12.2, one after another, for fewer instructions: calls across files go, two optimisations that hurt here
-#: are off.
+#: Named sets of compiler flags; anything else is taken as flags. The tuned ones were found by trying options
+#: of GCC 12.2, one after another, for fewer instructions: calls across files go, two optimisations that hurt
+#: here are off.
 FLAGS = {
     "plain": "-O3",
     "tuned": "-O3 -flto -finline-limit=1000 -fno-tree-vrp -fno-code-hoisting -fselective-scheduling",
