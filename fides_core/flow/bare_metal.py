@@ -78,7 +78,8 @@ def build(
     symbols = {"memory_base": MAIN_MEMORY_BASE, "memory_bytes": config.soc.memory_bytes}
     link = [f"-Wl,--defsym={name}={value:#x}" for name, value in symbols.items()]
     link += ["-Wl,-z,max-page-size=64", "-Wl,--fatal-warnings", f"-T{HARNESS / 'bench.ld'}"]
-    _gcc(*machine, "--specs=picolibc.specs", "-nostartfiles", "-static", *link, *support, *objects, "-lm", "-o", output)
+    link += ["--specs=picolibc.specs", "-nostartfiles", "-static"]
+    _gcc(*machine, *link, *support, *objects, "-lm", "-o", output)
     return output
 
 
