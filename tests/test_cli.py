@@ -9,7 +9,7 @@ import pytest
 
 from fides_core.flow import tools
 
-COMMANDS = ("generate", "sim", "synth", "report", "demo", "lockstep")
+COMMANDS = ("generate", "sim", "lockstep", "bench", "history", "synth", "report", "demo")
 
 
 def fides(*arguments, cwd=None, **environment):

@@ -17,7 +17,7 @@ def inside(address, regions: Iterable[Region]):
     """
     result = Const(0, 1)
     for base, size in regions:
-        if size & (size - 1) or base % size:
+        if size <= 0 or size & (size - 1) or base % size:
             raise ValueError(f"the region at {base:#x} of {size:#x} bytes is not naturally aligned")
         shift = size.bit_length() - 1
         result = result | (address[shift:] == base >> shift)

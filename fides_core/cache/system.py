@@ -27,9 +27,13 @@ class MemorySystem(wiring.Component):
 
     ``fence_i`` is held high, without data requests, until ``fence_i_done``: first the data cache is written
     back, then the instruction cache forgets what it holds. ``icache_miss``, ``dcache_miss``: strobes.
+
+    Raises ValueError for a configuration without caches.
     """
 
     def __init__(self, config: CoreConfig, executable: tuple[Region, ...], cacheable: Region):
+        if config.icache is None or config.dcache is None:
+            raise ValueError("a core with tightly-coupled memory has no caches")
         self._config = config
         self._executable, self._cacheable = executable, cacheable
         super().__init__(

@@ -61,12 +61,12 @@ def build(
 
     def compile_one(source: Path) -> Path:
         target = work / f"{source.stem}.o"
-        own = [f"-march={with_csrs}", *WARNINGS] if source in SUPPORT else warnings
+        own = [f"-march={with_csrs}", "-fno-lto", *WARNINGS] if source in SUPPORT else warnings
         _gcc(*machine, "--specs=picolibc.specs", *options, *own, "-c", source, "-o", target)
         return target
 
     with ThreadPoolExecutor(2) as pool:
-        objects = list(pool.map(compile_one, (*SUPPORT, *sources)))
+        support, objects = (list(pool.map(compile_one, group)) for group in (SUPPORT, sources))
     if any(flag.startswith("-flto") for flag in flags):
         # Optimised as a whole first, for the full architecture, which the last step must not be told.
         whole = work / "whole.o"
@@ -78,7 +78,8 @@ def build(
     symbols = {"memory_base": MAIN_MEMORY_BASE, "memory_bytes": config.soc.memory_bytes}
     link = [f"-Wl,--defsym={name}={value:#x}" for name, value in symbols.items()]
     link += ["-Wl,-z,max-page-size=64", "-Wl,--fatal-warnings", f"-T{HARNESS / 'bench.ld'}"]
-    _gcc(*machine, "--specs=picolibc.specs", "-nostartfiles", "-static", *link, *objects, "-lm", "-o", output)
+    link += ["--specs=picolibc.specs", "-nostartfiles", "-static"]
+    _gcc(*machine, *link, *support, *objects, "-lm", "-o", output)
     return output
 
 

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from fides_core.config import Config, preset
 from fides_core.errors import UserError
@@ -189,7 +187,7 @@ def run_bench(
             with console.status(f"{program} on {name}"):
                 done.append(measure(program, image, config, target))
         results[name] = {one.program: one.to_dict() for one in done}
-        console.print(table(name, done))
+        console.print(table(name, done), soft_wrap=True, markup=False, highlight=False)
     kept = _kept(output)
     for name, measured in results.items():
         merged = {**kept.get(name, {}), **measured}
@@ -242,16 +240,16 @@ def _rows(measured: Sequence[Measurement]) -> list[list[str]]:
     ]
 
 
-def table(name: str, measured: Sequence[Measurement]) -> Table:
-    """The measurements of one preset, for the terminal."""
-    # Narrow enough for 80 columns.
-    shown = Table("program", title=f"Benchmarks on {name}", title_justify="left", box=box.SIMPLE_HEAD)
-    shown.title_style, shown.padding, shown.pad_edge = "bold", (0, 1, 0, 0), False
-    for head in COLUMNS.values():
-        shown.add_column(head, justify="right", overflow="fold")
-    for row in _rows(measured):
-        shown.add_row(*row)
-    return shown
+def table(name: str, measured: Sequence[Measurement]) -> str:
+    """The measurements of one preset as lines of text with aligned columns; numbers are never cut off."""
+    rows = [[name, *COLUMNS.values()], *_rows(measured)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = zip(row, widths, strict=True)
+        first, *others = (cell.rjust(width) for cell, width in cells)
+        lines.append("  ".join([first.strip().ljust(widths[0]), *others]))
+    return "\n".join(lines)
 
 
 def sections(results: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]], str]]:

@@ -32,10 +32,12 @@ HEADER = "coremark.h"
 PORT = bare_metal.HARNESS / "coremark"
 OUTPUT = tools.ROOT / "build" / "bench"
 
-#: Named sets of compiler flags; anything else is taken as flags.
+#: Named sets of compiler flags; anything else is taken as flags. The tuned ones were found by trying options
+#: of GCC 12.2, one after another, for fewer instructions: calls across files go, two optimisations that hurt
+#: here are off.
 FLAGS = {
     "plain": "-O3",
-    "tuned": "-O3",
+    "tuned": "-O3 -flto -finline-limit=1000 -fno-tree-vrp -fno-code-hoisting -fselective-scheduling",
 }
 #: Iterations of the measured run, and of the one with the other seeds, which only has to be right.
 ITERATIONS, VALIDATION_ITERATIONS = 10, 1
@@ -106,8 +108,8 @@ class CoreMark:
             f"{self.instructions_per_iteration:.0f} instructions",
             f"they last 10 s at a clock of {self.ten_seconds_hz / 1e6:.3f} MHz; "
             f"at 100 MHz 10 s take {needed:.0f} iterations",
-            "validated with the seeds of the performance and of the validation run; the printout's time is that of "
-            f"a nominal clock of {self.clock_hz} Hz",
+            "validated with the seeds of the performance and of the validation run; the printout's time is "
+            f"that of a nominal clock of {self.clock_hz} Hz",
         ]
         if self.official is False:
             lines.append("not a valid result: the sources differ from those in coremark.md5")

@@ -6,7 +6,7 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
 
-from fides_core.cache.geometry import inside
+from fides_core.cache.regions import inside
 from fides_core.cache.system import MemorySystem
 from fides_core.config import CacheConfig, CoreConfig
 
@@ -134,12 +134,12 @@ def test_a_system_needs_caches():
 
 @pytest.mark.parametrize(
     ("base", "size"),
-    [(0, 8), (0x1000, 0x1000), (0x1008, 0x3FF0), (BASE, BYTES), (0xFFFF_F000, 0x1000), (0, 1 << 32), (8, 40)],
+    [(0x1000, 0x1000), (BASE, BYTES), (0xFFFF_F000, 0x1000), (8, 8), (0, 1 << 31)],
 )
 def test_a_region_is_what_it_says(base, size):
     m = Module()
     address, found = Signal(32), Signal()
-    m.d.comb += found.eq(inside(address, base, size))
+    m.d.comb += found.eq(inside(address, [(base, size)]))
     near = [edge + offset for edge in (base, base + size) for offset in (-9, -8, -1, 0, 1, 7, 8)]
     near += [base + size // 2, base ^ 1 << 31]
 
@@ -154,7 +154,7 @@ def test_a_region_is_what_it_says(base, size):
     sim.run()
 
 
-@pytest.mark.parametrize(("base", "size"), [(0, 0), (4, 8), (0, 12), (0xFFFF_FFF8, 16), (-8, 8)])
+@pytest.mark.parametrize(("base", "size"), [(0, 0), (4, 8), (0, 12), (0x1000, 0x2000)])
 def test_a_region_that_is_none(base, size):
-    with pytest.raises(ValueError, match="no region"):
-        inside(Signal(32), base, size)
+    with pytest.raises(ValueError, match="not naturally aligned"):
+        inside(Signal(32), [(base, size)])
