@@ -63,8 +63,8 @@ def _operands(word: int, fmt: Format) -> list[str]:
 
 def disassemble(word: int) -> str:
     """One instruction in assembly; of a compressed one, the lower halfword of ``word``, also what it stands
-    for. Offsets of jumps count from the instruction. What is no instruction of any configuration is its number
-    in hexadecimal."""
+    for. Offsets of jumps count from the instruction. What is no instruction of any configuration is its
+    number in hexadecimal."""
     if is_compressed(word):
         row = find_compressed(word & 0xFFFF)
         return f"{row.name} = {disassemble(row.expand(word & 0xFFFF))}" if row else f"{word & 0xFFFF:#06x}"

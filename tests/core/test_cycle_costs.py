@@ -58,8 +58,8 @@ ACROSS = (
     "1: nop\n .option rvc\n c.nop\n .option norvc\n nop\n"
 )
 
-# Case: instructions, those among them that do not count, and how often the case is in them. a0 to a2 are free,
-# s4 points to memory, s8 and s9 are 0 and 4, the other way round in the next round.
+# Case: instructions, those among them that do not count, and how often the case is in them. a0 to a2 are
+# free, s4 points to memory, s8 and s9 are 0 and 4, the other way round in the next round.
 CORE_CASES = {
     "most instructions": ("add a0, a1, a2\n", "", 1),
     "compressed instruction": (".option rvc\n c.add a0, a1\n c.add a0, a2\n .option norvc\n", "", 2),
