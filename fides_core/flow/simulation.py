@@ -235,13 +235,14 @@ class Simulator:
         or ``timeout_seconds`` have passed.
 
         ``image``: an executable, or a Program. ``trace``: file to write waveforms to, FST or VCD by its
-        suffix; one time unit is half a clock cycle. ``pipeline``: file to write the way of every instruction
-        through the stages to, as the Konata viewer reads it. ``uart_input`` is sent to the program's serial
-        port, a byte each time the receive buffer is empty; ``on_uart`` is called with what the program sends,
-        line by line. ``external_interrupt``: (first cycle, cycle after the last) of each time that the interrupt
-        line is high. ``require_policy``: on a configuration with Xfides, refuse an image without a valid policy
-        section. Raises UserError when the image, its policy or a trace file cannot be used, RuntimeError when
-        a protocol checker of the system has found a violation.
+        suffix; one time unit is half a clock cycle. ``pipeline``: file to write the way of every
+        instruction through the stages to, as the Konata viewer reads it. ``uart_input`` is sent to the
+        program's serial port, a byte each time the receive buffer is empty; ``on_uart`` is called with
+        what the program sends, line by line. ``external_interrupt``: (first cycle, cycle after the last)
+        of each time that the interrupt line is high. ``require_policy``: on a configuration with Xfides,
+        refuse an image without a valid policy section. Raises UserError when the image, its policy or a
+        trace file cannot be used, RuntimeError when a protocol checker of the system has found a
+        violation.
         """
         program = self._program(image, require_policy)
         trace_format = self._trace_format(trace)
