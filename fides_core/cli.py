@@ -97,6 +97,9 @@ def sim(
     max_cycles: Annotated[int, typer.Option(min=1, help="Stop after so many clock cycles.")] = 1_000_000_000,
     timeout: Annotated[float | None, typer.Option(min=0.0, help="Stop after so many seconds.")] = None,
     trace: Annotated[Path | None, typer.Option(help="Write waveforms to this .fst or .vcd file.")] = None,
+    pipeline: Annotated[
+        Path | None, typer.Option(help="Write the way of each instruction to this file, for Konata.")
+    ] = None,
 ) -> None:
     """Run a program on a preset.
 
@@ -116,7 +119,7 @@ def sim(
         sys.stdout.buffer.flush()
 
     outcome = Simulator.build(config).run(
-        image, max_cycles=max_cycles, trace=trace, on_uart=show, timeout_seconds=timeout
+        image, max_cycles, trace=trace, pipeline=pipeline, on_uart=show, timeout_seconds=timeout
     )
     print(outcome.message, file=sys.stderr)
     raise typer.Exit(0 if outcome.exit_code == 0 else 1)

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from fides_core.config import PRESETS
 from fides_core.flow import tools
 
 COMMANDS = ("generate", "sim", "lockstep", "bench", "history", "synth", "report", "demo")
@@ -44,9 +45,9 @@ def test_help_of_commands(command):
         (("lockstep", "--preset", "tiny", "--variant", "wide"), "has no variant wide"),
         (("lockstep", "--jobs", "0"), "jobs"),
         (("nonesuch",), "No such command 'nonesuch'"),
-        (("generate", "nonesuch"), "unknown preset 'nonesuch'; there are base, fides"),
-        (("synth", "base", "nonesuch"), "unknown preset 'nonesuch'; there are base, fides"),
-        (("sim", "nonesuch", "program.elf"), "unknown preset 'nonesuch'; there are base, fides"),
+        (("generate", "nonesuch"), f"unknown preset 'nonesuch'; there are {', '.join(PRESETS)}"),
+        (("synth", "base", "nonesuch"), f"unknown preset 'nonesuch'; there are {', '.join(PRESETS)}"),
+        (("sim", "nonesuch", "program.elf"), f"unknown preset 'nonesuch'; there are {', '.join(PRESETS)}"),
         (("sim", "base"), "Missing argument"),
         (("sim", "base", "absent.elf"), "there is no file absent.elf"),
         (("sim", "base", ".", "--max-cycles", "0"), "--max-cycles"),

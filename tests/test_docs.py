@@ -1,5 +1,6 @@
 """README and docs/ agree with the sources that they describe."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -9,9 +10,11 @@ from fides_core.cli import app
 from fides_core.config import PRESETS, Config
 from fides_core.core.csr import implemented_csrs
 from fides_core.core.rvfi import RVFI_FIELDS
+from fides_core.flow.report import PUBLISHED
+from fides_core.flow.synthesis import HISTORY
 from fides_core.flow.tools import ROOT
 from fides_core.isa.causes import ControlFlowFault, MemoryFault
-from fides_core.isa.csrs import CSR, XfidesCSR
+from fides_core.isa.csrs import CSR, Event, XfidesCSR
 from fides_core.isa.instructions import INSTRUCTIONS
 from fides_core.soc.memory_map import MAIN_MEMORY_BASE, PLIC, REGIONS
 from fides_core.software.image import ARCHITECTURE, SW
@@ -76,8 +79,25 @@ def test_memory_map():
 
 def describe(config: Config) -> str:
     """A configuration as the README has it."""
-    text = f"M and U mode, {config.core.pmp_entries} PMP entries, {config.soc.memory_bytes >> 10} KiB memory"
-    xfides = config.core.xfides
+    core, xfides = config.core, config.core.xfides
+    parts = ["M and U mode", f"{core.pmp_entries} PMP entries"]
+    if core.predictor:
+        sizes = f"{core.predictor.btb_entries} targets, {core.predictor.history} bits of history"
+        parts.append(f"prediction ({sizes}, {core.predictor.return_stack} returns)")
+    else:
+        parts.append("no prediction")
+    if core.icache:
+        caches = [
+            f"{cache.size >> 10} KiB {name} cache ({cache.ways} ways, {cache.line}-byte lines)"
+            for name, cache in (("instruction", core.icache), ("data", core.dcache))
+        ]
+        parts += caches
+    else:
+        parts.append("no caches")
+    if core.hpm_counters:
+        parts.append(f"{core.hpm_counters} event counters")
+    parts.append(f"{config.soc.memory_bytes >> 10} KiB {'' if core.icache else 'tightly-coupled '}memory")
+    text = ", ".join(parts)
     if xfides:
         parts = []
         if xfides.compartments:
@@ -91,13 +111,58 @@ def describe(config: Config) -> str:
     return text
 
 
+def preset_rows() -> list[list[str]]:
+    return [
+        [f"`{name}`", config.core.isa, config.core.march, config.core.mabi, describe(config)]
+        for name, config in PRESETS.items()
+    ]
+
+
+def area_rows() -> list[list[str]]:
+    """The newest figures of each preset in the history of areas, and differences of those to compare. Those
+    of the first slice are of another core."""
+    with HISTORY.open(newline="") as file:
+        newest = {
+            row["preset"]: row for row in csv.DictReader(file) if not row["note"].startswith("First slice")
+        }
+    columns = ("lut", "ff", "bram36", "bram18", "dsp")
+    path = {name: float(row["path_ns"]) for name, row in newest.items()}
+    table = [
+        [f"`{name}`", *(newest[name][column] for column in columns), f"{path[name]:.2f}"]
+        for name in PRESETS
+        if name in newest
+    ]
+    for name, less in (("tiny_fides", "tiny"), ("fides", "base")):
+        if name in newest and less in newest:
+            cells = []
+            for column in columns:
+                new, old = int(newest[name][column]), int(newest[less][column])
+                percent = f" ({100 * (new - old) / old:+.1f} %)" if column in ("lut", "ff") else ""
+                cells.append(f"{new - old:+}{percent}")
+            table.append([f"`{name}`, more than `{less}`", *cells, f"{path[name] - path[less]:+.2f}"])
+    published = [f"+{PUBLISHED[what]} (+{PUBLISHED[f'{what}_pct']} %)" for what in ("lut", "ff")]
+    return [*table, ["published FIDES, more than its core", *published, "", "", "", ""]]
+
+
+def markdown(table: list[list[str]]) -> str:
+    """Rows to put into the page when it differs."""
+    return "\n".join(["", *(f"| {' | '.join(cells)} |" for cells in table)])
+
+
+def presets_and_areas() -> tuple[str, str]:
+    first, second = section(README, "Presets").split("\nCore and caches alone")
+    return first, second
+
+
 def test_presets():
-    march, mabi, model = (option.split("=")[1] for option in ARCHITECTURE)
-    text = section(README, "Presets").split("\nThe core alone")[0]
-    assert {name: cells for name, *cells in rows(text)} == {
-        f"`{name}`": [march, mabi, describe(config)] for name, config in PRESETS.items()
-    }
+    (model,) = (option.split("=")[1] for option in ARCHITECTURE if option.startswith("-mcmodel="))
+    text = presets_and_areas()[0]
+    assert rows(text) == preset_rows(), markdown(preset_rows())
     assert f"-mcmodel={model}" in text
+
+
+def test_areas():
+    assert rows(presets_and_areas()[1]) == area_rows(), markdown(area_rows())
 
 
 def test_commands():
@@ -146,6 +211,11 @@ def test_csrs_of_the_core():
         documented |= expand(numbers, name)
     assert documented.keys() == implemented_csrs(PRESETS["base"].core)
     assert {csr: documented[csr] for csr in CSR} == {csr: csr.name.lower() for csr in CSR}
+
+
+def test_events():
+    table = rows(section(ROOT / "docs" / "core.md", "Events"))
+    assert [cells[:2] for cells in table] == [[str(int(event)), f"`{event.name}`"] for event in Event]
 
 
 def test_csrs_of_the_extension():

@@ -184,6 +184,21 @@ class Core(wiring.Component):
         m_pc = Signal(32)
         m_retire = Signal()
         m.d.comb += [m_pc.eq(memory.current.pc), m_retire.eq(memory.commit)]
+        # And, for pipeline traces, how instructions move: what is in a stage, and whether it leaves.
+        for name, source in {
+            "f_pc": fetch.cut_pc,
+            "f_done": fetch.cut,
+            "f_redirect": fetch.redirect,
+            "d_valid": fetch.d_valid,
+            "d_insn": fetch.d_insn,
+            "d_done": decode.x_valid,
+            "x_valid": execute.valid,
+            "x_done": execute.m_valid,
+            "m_done": memory.commit,
+            "m_trap": memory.trap,
+        }.items():
+            signal = Signal(len(source), name=f"pipeline_{name}")
+            m.d.comb += signal.eq(source)
         events = {
             Event.BRANCH_MISPREDICTION: execute.mispredicted,
             Event.ICACHE_MISS: self.icache_miss,

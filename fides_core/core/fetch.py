@@ -38,6 +38,8 @@ class FetchStage(wiring.Component):
     instruction is the lower 16. ``d_link``: address behind it. ``d_fault``: an access to it faults, and
     if ``d_fault_second``, only one to its second half, at ``d_link``, does. ``machine`` and ``pmp`` hold for what
     is fetched; when they change, fetch must be redirected afterwards. ``resolution``: see ``predictor.py``.
+    ``cut_pc``: address of the instruction that is to be cut out next; ``cut``: it moves on to decode, unless
+    there is a redirect.
     """
 
     def __init__(self, config: CoreConfig):
@@ -59,6 +61,8 @@ class FetchStage(wiring.Component):
                 "d_fault": Out(1),
                 "d_fault_second": Out(1),
                 "d_snapshot": Out(snapshot_layout(config.predictor)),
+                "cut_pc": Out(32),
+                "cut": Out(1),
             }
         )
 
@@ -252,5 +256,9 @@ class FetchStage(wiring.Component):
             ]
         with m.If(self.redirect):
             m.d.sync += self.d_valid.eq(0)
-        m.d.comb += self.d_pc_high.eq(pc_high)
+        m.d.comb += [
+            self.d_pc_high.eq(pc_high),
+            self.cut_pc.eq(Cat(Const(0, 1), a_pc)),
+            self.cut.eq(delivered),
+        ]
         return m

@@ -9,13 +9,17 @@ from pathlib import Path
 
 from fides_core.config import Config
 from fides_core.errors import UserError
+from fides_core.isa.disassembler import disassemble
 from fides_core.soc.memory_map import MAIN_MEMORY_BASE
 
 from . import tools, verilog
 from .elf import Program, load_elf
 from .verilate import PublicSignal, build_library, report_to_stderr
 
-__all__ = ["Simulator", "Outcome", "SIGNALS", "SPLIT_SIGNALS", "BUILD_DIRECTORY", "generated_verilog"]
+__all__ = [
+    "Simulator", "Outcome", "SIGNALS", "PIPELINE_SIGNALS", "SPLIT_SIGNALS", "BUILD_DIRECTORY",
+    "generated_verilog",
+]  # fmt: skip
 
 #: The signals that the harness reads or writes, in the order that ``sim_new`` takes them. The only place in
 #: the flow that knows names inside the generated Verilog.
@@ -26,6 +30,16 @@ SIGNALS = (
     PublicSignal("peripherals.uart", "baud"),
     PublicSignal("peripherals.uart", "rx_not_empty"),
 )
+
+#: What a pipeline trace is made of, in the order of ``PipelineTrace::Name`` in pipeline_trace.h. Public in
+#: builds for pipeline traces only.
+PIPELINE_SIGNALS = tuple(
+    PublicSignal("tile.core", f"pipeline_{name}")
+    for name in (
+        "f_pc", "f_done", "f_redirect", "d_valid", "d_insn", "d_done", "x_valid", "x_done", "m_done",
+        "m_trap",
+    )
+)  # fmt: skip
 
 #: Payloads between stages in which some bits depend on others. As one signal each they would look like a
 #: loop, and Verilator would evaluate the core twice a cycle.
@@ -42,6 +56,9 @@ TRACE_FORMATS = {".vcd": "vcd", ".fst": "fst"}
 _SLICE = 200_000
 # Clocks for the UART to send what it holds when the program ends: 64 characters at the reset divisor.
 _DRAIN = 64 * 10 * 16
+
+# Of a word, into a buffer of so many bytes; results that are pointers would have to be kept alive.
+_Disassembler = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_size_t)
 
 _EXIT, _OUTPUT, _VIOLATION = 1, 2, 3  # results of sim_run, besides 0 for the limit
 
@@ -70,15 +87,17 @@ class _Library:
 
     def __init__(self, path: Path):
         self._library = ctypes.CDLL(str(path.absolute()))
-        pointer, u64 = ctypes.c_void_p, ctypes.c_uint64
+        pointer, u64, names = ctypes.c_void_p, ctypes.c_uint64, ctypes.POINTER(ctypes.c_char_p)
         declarations = {
-            "sim_new": (pointer, [ctypes.POINTER(ctypes.c_char_p), ctypes.c_char_p, ctypes.c_size_t]),
+            "sim_new": (pointer, [names, ctypes.c_char_p, ctypes.c_size_t]),
             "sim_delete": (None, [pointer]),
             "sim_error": (ctypes.c_char_p, [pointer]),
             "sim_memory_bytes": (u64, [pointer]),
             "sim_write": (ctypes.c_int, [pointer, u64, ctypes.c_char_p, u64]),
             "sim_read": (ctypes.c_int, [pointer, u64, ctypes.c_char_p, u64]),
             "sim_trace": (ctypes.c_int, [pointer, ctypes.c_char_p]),
+            "sim_pipeline": (ctypes.c_int, [pointer, ctypes.c_char_p, names, _Disassembler]),
+            "sim_end_pipeline": (ctypes.c_int, [pointer]),
             "sim_run": (ctypes.c_int, [pointer, u64]),
             "sim_drain": (None, [pointer, u64]),
             "sim_send": (None, [pointer, ctypes.c_char_p, u64]),
@@ -97,15 +116,26 @@ class _Library:
             setattr(self, name.removeprefix("sim_"), function)
 
 
+def _names(signals: Sequence[PublicSignal]) -> ctypes.Array:
+    """Scopes and names of signals, in pairs, as C++ takes them."""
+    names = [text.encode() for signal in signals for text in (signal.scope, signal.name)]
+    return (ctypes.c_char_p * len(names))(*names)
+
+
+@_Disassembler
+def _disassembler(word: int, buffer: int, size: int) -> None:
+    text = disassemble(word).encode()[: size - 1] + b"\0"
+    ctypes.memmove(buffer, text, len(text))
+
+
 class _Model:
     """One simulated system, from reset on; a context manager, because a trace file is complete only when
     closed."""
 
     def __init__(self, library: _Library):
         self._library = library
-        names = [text.encode() for signal in SIGNALS for text in (signal.scope, signal.name)]
         error = ctypes.create_string_buffer(400)
-        self._handle = library.new((ctypes.c_char_p * len(names))(*names), error, len(error))
+        self._handle = library.new(_names(SIGNALS), error, len(error))
         if not self._handle:
             raise RuntimeError(error.value.decode())
 
@@ -145,10 +175,10 @@ class Simulator:
     """Simulations of one configuration. Make one with ``Simulator.build``; it can run any number of programs,
     each from reset and with the rest of the main memory at zero."""
 
-    def __init__(self, config: Config, library: Callable[[str | None], Path]):
+    def __init__(self, config: Config, library: Callable[[str | None, bool], Path]):
         self.config = config
         self._library_path = library
-        self._libraries: dict[str | None, _Library] = {}
+        self._libraries: dict[tuple[str | None, bool], _Library] = {}
 
     @classmethod
     def build(
@@ -165,13 +195,14 @@ class Simulator:
         """
         directory = Path(directory, config.name)
 
-        def library(trace: str | None) -> Path:
+        def library(trace: str | None, pipeline: bool) -> Path:
             return build_library(
                 generated_verilog(config, directory / "rtl"),
                 Path(__file__).with_name("simulator.cpp"),
-                SIGNALS,
+                SIGNALS + PIPELINE_SIGNALS if pipeline else SIGNALS,
                 directory,
                 split=SPLIT_SIGNALS,
+                kind="pipeline" if pipeline else "sim",
                 trace=trace,
                 report=report,
             )
@@ -180,11 +211,12 @@ class Simulator:
         simulator._load(None)
         return simulator
 
-    def _load(self, trace: str | None) -> _Library:
+    def _load(self, trace: str | None, pipeline: bool = False) -> _Library:
         # Loaded once per process: two instances of one library are the same one to the dynamic linker.
-        if trace not in self._libraries:
-            self._libraries[trace] = _Library(self._library_path(trace))
-        return self._libraries[trace]
+        kind = trace, pipeline
+        if kind not in self._libraries:
+            self._libraries[kind] = _Library(self._library_path(*kind))
+        return self._libraries[kind]
 
     def run(
         self,
@@ -192,6 +224,7 @@ class Simulator:
         max_cycles: int = 1_000_000_000,
         *,
         trace: str | Path | None = None,
+        pipeline: str | Path | None = None,
         uart_input: bytes = b"",
         on_uart: Callable[[bytes], None] | None = None,
         timeout_seconds: float | None = None,
@@ -202,15 +235,20 @@ class Simulator:
         or ``timeout_seconds`` have passed.
 
         ``image``: an executable, or a Program. ``trace``: file to write waveforms to, FST or VCD by its
-        suffix; one time unit is half a clock cycle. ``uart_input`` is sent to the program's serial port, a
-        byte each time the receive buffer is empty; ``on_uart`` is called with what the program sends, line by
-        line. ``external_interrupt``: (first cycle, cycle after the last) of each time that the interrupt line
-        is high. ``require_policy``: on a configuration with Xfides, refuse an image without a valid policy
-        section. Raises UserError when the image, its policy or the trace file cannot be used, and
-        RuntimeError when a protocol checker of the system has found a violation.
+        suffix; one time unit is half a clock cycle. ``pipeline``: file to write the way of every
+        instruction through the stages to, as the Konata viewer reads it. ``uart_input`` is sent to the
+        program's serial port, a byte each time the receive buffer is empty; ``on_uart`` is called with
+        what the program sends, line by line. ``external_interrupt``: (first cycle, cycle after the last)
+        of each time that the interrupt line is high. ``require_policy``: on a configuration with Xfides,
+        refuse an image without a valid policy section. Raises UserError when the image, its policy or a
+        trace file cannot be used, RuntimeError when a protocol checker of the system has found a
+        violation.
         """
         program = self._program(image, require_policy)
-        library = self._load(self._trace_format(trace))
+        trace_format = self._trace_format(trace)
+        if pipeline is not None:
+            self._check_directory(Path(pipeline))
+        library = self._load(trace_format, pipeline is not None)
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         changes = sorted(
             change
@@ -230,6 +268,8 @@ class Simulator:
             self._fill(model, program)
             if trace is not None:
                 model.trace(str(trace).encode())
+            if pipeline is not None:
+                model.pipeline(str(pipeline).encode(), _names(PIPELINE_SIGNALS), _disassembler)
             model.send(uart_input, len(uart_input))
             why = f"{max_cycles} cycles"
             result = 0
@@ -246,6 +286,7 @@ class Simulator:
                     break
             cycles, instructions, last_pc = model.cycles(), model.instructions(), model.pc()
             exit_code = model.exit_code() if result == _EXIT else None
+            model.end_pipeline()
             model.drain(_DRAIN)
             take(model)
             if model.axi_violation():
@@ -297,6 +338,11 @@ class Simulator:
             found = TRACE_FORMATS[path.suffix.lower()]
         except KeyError:
             raise UserError(f"cannot trace to {path}: the file's name must end in .fst or .vcd") from None
+        Simulator._check_directory(path)
+        return found
+
+    @staticmethod
+    def _check_directory(path: Path) -> None:
+        """Before anything is built."""
         if not path.absolute().parent.is_dir():
             raise UserError(f"cannot trace to {path}: there is no such directory")
-        return found

@@ -1,6 +1,7 @@
 // The loop of the fast simulation: clock, serial line, exit device; called from Python through the functions
 // at the end.
 
+#include "pipeline_trace.h"
 #include "soc_model.h"
 
 #include <algorithm>
@@ -96,12 +97,14 @@ struct Simulation {
     std::string output;  // characters received and not fetched yet
     std::string error;
     uint64_t instructions = 0;
+    std::unique_ptr<PipelineTrace> pipeline;
 
     Event run(uint64_t count) {
         Vfides_soc& top = *soc.top;
         while (count--) {
             if (sender.active()) top.uart_rx = sender.step(!receive_not_empty.value(), divisor.value());
             instructions += *retire.data;  // the value before the edge: this cycle's
+            if (pipeline) pipeline->step();
             soc.clock();
             const bool received = receiver.step(top.uart_tx, divisor.value());
             if (received) output.push_back(static_cast<char>(receiver.character));
@@ -178,6 +181,26 @@ int sim_trace(Simulation* simulation, const char* path) {
         simulation->error = exception.what();
         return -1;
     }
+}
+
+// Names as for sim_new, in the order of PipelineTrace::Name.
+int sim_pipeline(Simulation* simulation, const char* path, const char* const* names,
+                 PipelineTrace::Disassembler disassembler) {
+    try {
+        simulation->pipeline = std::make_unique<PipelineTrace>(simulation->soc, path, names, disassembler);
+        return 0;
+    } catch (const std::exception& exception) {
+        simulation->error = exception.what();
+        return -1;
+    }
+}
+
+// Completes the pipeline trace, if there is one.
+int sim_end_pipeline(Simulation* simulation) {
+    const bool complete = !simulation->pipeline || simulation->pipeline->finish();
+    simulation->pipeline.reset();
+    if (!complete) simulation->error = "cannot write the pipeline trace: the disk may be full";
+    return complete ? 0 : -1;
 }
 
 int sim_run(Simulation* simulation, uint64_t cycles) { return static_cast<int>(simulation->run(cycles)); }
