@@ -3,7 +3,8 @@
 from dataclasses import asdict, dataclass, field, replace
 
 __all__ = [
-    "CacheConfig", "PredictorConfig", "XfidesConfig", "CoreConfig", "SoCConfig", "Config", "PRESETS", "preset",
+    "CacheConfig", "PredictorConfig", "XfidesConfig", "CoreConfig", "SoCConfig", "Config", "PRESETS",
+    "preset",
 ]  # fmt: skip
 
 
@@ -13,7 +14,8 @@ def _power_of_two(value: int) -> bool:
 
 @dataclass(frozen=True)
 class CacheConfig:
-    """One cache. ``size``: bytes, 1 KiB..64 KiB; ``ways``: 1, 2 or 4; ``line``: bytes of a line, 16, 32 or 64.
+    """One cache. ``size``: bytes, 1 KiB..64 KiB; ``ways``: 1, 2 or 4; ``line``: bytes of a line, 16, 32 or
+    64.
     All powers of two. Banks of fewer than 512 words of 8 bytes waste block RAM. Raises ValueError when these
     contradict each other."""
 
@@ -30,7 +32,7 @@ class CacheConfig:
             raise ValueError(f"a cache line has 16, 32 or 64 bytes, not {self.line}")
         if self.sets < 2:
             raise ValueError(
-                f"a cache of {self.size} bytes with {self.ways} ways of {self.line}-byte lines has one set only"
+                f"a cache of {self.size} bytes with {self.ways} ways of {self.line}-byte lines has one set"
             )
 
     @property

@@ -1,5 +1,5 @@
-"""The fetch stage with its predictor, behind a bus that answers when it likes and in front of an execute stage
-that decides where programs go. Each run takes a new seed, which it prints; FIDES_SEED=N repeats one."""
+"""The fetch stage with its predictor, behind a bus that answers when it likes and in front of an execute
+stage that decides where programs go. Each run takes a new seed, which it prints; FIDES_SEED=N repeats one."""
 
 import pytest
 

@@ -22,8 +22,10 @@ class _Step(enum.IntEnum, shape=2):
 
 
 class MemorySystem(wiring.Component):
-    """``ibus``, ``dbus``: the core's; ``iaxi``, ``daxi``: AXI4 managers, the first only reads. ``executable``:
-    where instructions may be fetched from, ``cacheable``: what the data cache holds, bases and sizes in bytes.
+    """``ibus``, ``dbus``: the core's; ``iaxi``, ``daxi``: AXI4 managers, the first only reads.
+    ``executable``:
+    where instructions may be fetched from, ``cacheable``: what the data cache holds, bases and sizes in
+    bytes.
 
     ``fence_i`` is held high, without data requests, until ``fence_i_done``: first the data cache is written
     back, then the instruction cache forgets what it holds. ``icache_miss``, ``dcache_miss``: strobes.

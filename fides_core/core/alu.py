@@ -1,6 +1,7 @@
 """Arithmetic, logic and bit manipulation; combinational.
 
-One adder, one right shifter (left shifts pass through it reversed, rotations feed what falls out back in), one
+One adder, one right shifter (left shifts pass through it reversed, rotations feed what falls out back in),
+one
 comparison. What each instruction needs of them is in ``ALU_CONTROL``, which the decoder turns into signals.
 """
 
@@ -93,7 +94,8 @@ def _instructions() -> dict[str, dict[str, int]]:
         table[name] = _control(result=logic, function=function, single=1, subtract=name == "bclr")
     table["bext"] = _control(result=AluResult.FLAG, function=1)
     # Immediate forms.
-    for name in ("add", "addw", "slt", "xor", "or", "and", "sll", "srl", "sra", "bset", "binv", "bclr", "bext"):
+    singles = ("bset", "binv", "bclr", "bext")
+    for name in ("add", "addw", "slt", "xor", "or", "and", "sll", "srl", "sra", *singles):
         table[f"{name}i"] = table[name]
     table |= {"sltiu": table["sltu"], "rori": table["ror"], "roriw": table["rorw"]}
     for name in ("sll", "srl", "sra"):

@@ -64,16 +64,16 @@ class Control(data.Struct):
 
 #: The signals that must be low for an instruction that only carries an exception.
 EFFECTS = (
-    "branch", "jump", "call", "ret", "load", "store", "reserve", "conditional", "atomic", "multiply", "divide",
-    "csr", "fence_i", "mret", "wfi", "write",
+    "branch", "jump", "call", "ret", "load", "store", "reserve", "conditional", "atomic", "multiply",
+    "divide", "csr", "fence_i", "mret", "wfi", "write",
 )  # fmt: skip
 
 
 class ExecuteRequest(data.Struct):
     """Decode to execute. Operands are final; ``cause`` is valid with ``exception`` or ``interrupt``; ``far``:
     the address of the instruction is 2^32 or more (fetch knows its upper half); ``link``: address behind it;
-    ``second``: an instruction access fault of its second half, which is at ``link``; ``rd`` of a landing pad holds
-    bits [4:0] of its compartment."""
+    ``second``: an instruction access fault of its second half, which is at ``link``; ``rd`` of a landing pad
+    holds bits [4:0] of its compartment."""
 
     pc: 32
     link: 32

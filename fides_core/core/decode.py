@@ -35,8 +35,8 @@ class DecodeStage(wiring.Component):
     an instruction ahead changes what decode depends on. Interrupts replace the instruction that moves on, so
     they are precise. ``waiting``: the instruction here lacks an operand.
 
-    ``x_load``, ``x_compute``: the first operand of ``x_request`` is what the memory stage forwards, the second
-    what execute forwards, for the steps of an atomic instruction.
+    ``x_load``, ``x_compute``: the first operand of ``x_request`` is what the memory stage forwards, the
+    second what execute forwards, for the steps of an atomic instruction.
     """
 
     def __init__(self, config: CoreConfig):

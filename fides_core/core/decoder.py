@@ -1,7 +1,7 @@
 """Instruction decoder: combinational, made from the table in ``fides_core.isa``.
 
-Control signals are taken from the fields the manual gives a meaning (opcode, funct3, funct7), those of the ALU
-from its table; what is a legal instruction at all comes from the table's masks and matches.
+Control signals are taken from the fields the manual gives a meaning (opcode, funct3, funct7), those of the
+ALU from its table; what is a legal instruction at all comes from the table's masks and matches.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed

@@ -294,8 +294,9 @@ class ExecuteStage(wiring.Component):
         with m.If(self.ready | self.kill | self.flush):
             m.d.sync += valid.eq(self.d_valid & ~self.redirect & ~self.kill & ~self.flush)
         request = self.d_request
+        others = [name for name in ExecuteRequest.as_shape().members if name not in ("rs1", "rs2")]
         with m.If(self.ready):
-            m.d.sync += [x[name].eq(request[name]) for name in ExecuteRequest.as_shape().members if name[:2] != "rs"]
+            m.d.sync += [x[name].eq(request[name]) for name in others]
         with m.If(self.ready | atomics.load):
             m.d.sync += x.rs1.eq(request.rs1)
         with m.If(self.ready | atomics.compute):

@@ -36,7 +36,8 @@ class FetchStage(wiring.Component):
     fetched or asked for before is dropped. ``d_*``: the instruction that decode sees in this cycle; it is
     consumed in a cycle with ``d_valid`` and ``d_ready``. ``d_insn``: 32 bits, of which a compressed
     instruction is the lower 16. ``d_link``: address behind it. ``d_fault``: an access to it faults, and
-    if ``d_fault_second``, only one to its second half, at ``d_link``, does. ``machine`` and ``pmp`` hold for what
+    if ``d_fault_second``, only one to its second half, at ``d_link``, does. ``machine`` and ``pmp`` hold for
+    what
     is fetched; when they change, fetch must be redirected afterwards. ``resolution``: see ``predictor.py``.
     ``cut_pc``: address of the instruction that is to be cut out next; ``cut``: it moves on to decode, unless
     there is a redirect.

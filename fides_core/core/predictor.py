@@ -73,7 +73,8 @@ class Resolution(wiring.Signature):
 
 
 class Predictor(wiring.Component):
-    """``f_pc`` (bits [31:1]): where fetch asks next, taken over with ``f_enable``; ``group`` is about what was
+    """``f_pc`` (bits [31:1]): where fetch asks next, taken over with ``f_enable``; ``group`` is about what
+    was
     asked last, from the following cycle on. ``use``: that group has arrived and its prediction is followed,
     so that its outcome enters the history. ``x``: see ``Resolution``."""
 

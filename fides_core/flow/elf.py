@@ -15,7 +15,8 @@ __all__ = ["Program", "load_elf"]
 
 # What pyelftools raises on files that are not what they seem.
 _DAMAGE = (ELFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, MemoryError)
-_FLOAT_ABI = 0x6  # e_flags: passes arguments in floating-point registers (RISC-V ELF psABI, section "File Header")
+# e_flags: passes arguments in floating-point registers (RISC-V ELF psABI, section "File Header")
+_FLOAT_ABI = 0x6
 
 
 @dataclass(frozen=True)

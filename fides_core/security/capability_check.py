@@ -32,7 +32,8 @@ class CapabilityCheck(wiring.Component):
     crossing (a ControlFlowFault, 0 for nothing; judged after the matrix). ``x_advance``: the instruction
     moves to the memory stage with this clock edge, unless the instruction before it traps.
 
-    Memory stage: ``m_crossing`` while a crossing is there (one cycle; execute must wait), at address ``m_pc``;
+    Memory stage: ``m_crossing`` while a crossing is there (one cycle; execute must wait), at address
+    ``m_pc``;
     ``m_fault``/``m_reason`` its verdict; the context changes at the end of the cycle with ``m_commit``.
 
     ``rdata``: currcom; the bounds are read elsewhere (``readback.py``).

@@ -33,7 +33,7 @@ async def is_memory(dut):
     clean_lines = set()
     due = None  # (cycle granted, request, transfers so far)
     last_store, previous_hit = (-2, None), -2
-    cleaning, level = False, False
+    cleaning = False
     expected_singles = [0, 0]
     idle = ungranted = responses = misses = 0
     pool, lazy, uncached = [BASE], 0.0, 0.0

@@ -7,7 +7,9 @@ from .cache_memory import BASE, BROKEN, BYTES, ROM, ROM_BYTES, AxiMemory, Lines
 from .common import Coverage, Unit, differs, seeded, setting
 
 LIMIT = 2000  # cycles without a response
-REQUIRED = ["hit", "miss", "outside", "error", "word of a broken line", "hit after hit", "invalidated", "changed"]
+REQUIRED = [
+    "hit", "miss", "outside", "error", "word of a broken line", "hit after hit", "invalidated", "changed",
+]  # fmt: skip
 
 
 @cocotb.test()

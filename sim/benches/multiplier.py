@@ -4,8 +4,8 @@ import cocotb
 
 from .common import DOUBLE, WORD, Coverage, Unit, differs, seeded, setting
 
-CORNERS = (0, 1, 2, 0xFF_FFFF, 1 << 24, 0x1_FFFF, 1 << 17, (1 << 48) - 1, (1 << 51) - 1, 1 << 51, 1 << 31, WORD,
-           (1 << 63) - 1, 1 << 63, DOUBLE - 1, DOUBLE)  # fmt: skip
+CORNERS = (0, 1, 2, 0xFF_FFFF, 1 << 24, 0x1_FFFF, 1 << 17, (1 << 48) - 1, (1 << 51) - 1, 1 << 51, 1 << 31,
+WORD,            (1 << 63) - 1, 1 << 63, DOUBLE - 1, DOUBLE)  # fmt: skip
 NAMES = ("mul", "mulh", "mulhsu", "mulhu")
 
 

@@ -1,5 +1,5 @@
-"""Decoder and ALU together: every instruction that the ALU executes, against the golden model's arithmetic; and
-what the decoder takes for an instruction at all."""
+"""Decoder and ALU together: every instruction that the ALU executes, against the golden model's arithmetic;
+and what the decoder takes for an instruction at all."""
 
 import os
 import random
@@ -29,7 +29,8 @@ def seeded() -> random.Random:
 def operand(r: random.Random) -> int:
     return r.choice(
         [
-            r.getrandbits(64), r.getrandbits(64) >> r.randrange(64), 1 << r.randrange(64), r.getrandbits(32) << 32,
+            r.getrandbits(64), r.getrandbits(64) >> r.randrange(64), 1 << r.randrange(64), r.getrandbits(32)
+            << 32,
             r.getrandbits(64) & ~0xFF00FF0000FF, 0, MASK64, 1 << 63, (1 << 63) - 1, 1 << 31, r.randrange(64),
         ]
     )  # fmt: skip

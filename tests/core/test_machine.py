@@ -7,8 +7,8 @@ from fides_core.isa.csrs import CSR
 
 ONES = (1 << 64) - 1
 
-# (CSR, value written, value then read) with csrrw; the machine is left as it was by writing 0 afterwards. What
-# belongs to event counters follows below.
+# (CSR, value written, value then read) with csrrw; the machine is left as it was by writing 0 afterwards.
+# What belongs to event counters follows below.
 WRITES = (
     (CSR.MSCRATCH, ONES, ONES), (CSR.MSCRATCH, 0x0123456789ABCDEF, 0x0123456789ABCDEF),
     (CSR.MEPC, ONES, ONES - 1), (CSR.MEPC, 0x8000_0002, 0x8000_0002),

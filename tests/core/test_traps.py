@@ -4,8 +4,8 @@ effect."""
 import pytest
 
 from fides_core.isa.causes import ExceptionCause as Cause
-from fides_core.isa.csrs import CSR
 from fides_core.isa.compressed import expand
+from fides_core.isa.csrs import CSR
 from fides_core.isa.instructions import find
 
 NOWHERE = 0x4000_0000
@@ -21,9 +21,11 @@ ILLEGAL = (
     0x00002063, 0x00001067, 0x00004073, 0x0000200F,  # reserved funct3
     0x00200073, 0x10200073, 0x12000073, 0x302000F3, 0x7B200073,  # uret, sret, sfence.vma, mret with rd, dret
 )  # fmt: skip
-#: Reserved, and floating point: c.unimp, c.addi4spn 0, c.fld, c.addiw x0, c.lui 0, c.lwsp x0, c.ldsp x0, c.jr x0,
-#: c.fsd, the reserved arithmetic.
-ILLEGAL_COMPRESSED = (0x0000, 0x0004, 0x2000, 0x2005, 0x6181, 0x4002, 0x6002, 0x8002, 0xA000, 0x9C61, 0x9C41 | 0x20)
+#: Reserved, and floating point: c.unimp, c.addi4spn 0, c.fld, c.addiw x0, c.lui 0, c.lwsp x0, c.ldsp x0,
+#: c.jr x0, c.fsd, the reserved arithmetic.
+ILLEGAL_COMPRESSED = (
+    0x0000, 0x0004, 0x2000, 0x2005, 0x6181, 0x4002, 0x6002, 0x8002, 0xA000, 0x9C61, 0x9C61 | 0x1000,
+)  # fmt: skip
 CUSTOM = (0x0000000B, 0x0000100B, 0x0000300B, 0x0000202B, 0x0000402B)
 
 
@@ -73,7 +75,11 @@ def test_illegal_compressed_instructions(run):
     """mtval holds the 16 bits alone."""
     assert not [hex(halfword) for halfword in ILLEGAL_COMPRESSED if expand(halfword)]
     body = "".join(
-        trap(f".option rvc\n  .half {halfword:#06x}\n  .option norvc", Cause.ILLEGAL_INSTRUCTION, constant(halfword))
+        trap(
+            f".option rvc\n  .half {halfword:#06x}\n  .option norvc",
+            Cause.ILLEGAL_INSTRUCTION,
+            constant(halfword),
+        )
         for halfword in ILLEGAL_COMPRESSED
     )
     run(body + "  j pass\n")
@@ -168,7 +174,8 @@ def test_fetch_where_nothing_answers(run):
 def test_jumps_to_every_halfword(run):
     """A target is any even address; 32-bit instructions stand at all of them, and links count halfwords."""
     ways = [
-        ("jal a0, {target}", 4), ("la a1, {target}\n  jalr a0, 0(a1)", 4), ("la a1, {target}\n  jalr a0, 1(a1)", 4),
+        ("jal a0, {target}", 4),
+        ("la a1, {target}\n  jalr a0, 0(a1)", 4), ("la a1, {target}\n  jalr a0, 1(a1)", 4),
         ("la a1, {target}\n  .option rvc\n  c.jalr a1\n  .option norvc\n  mv a0, ra", 2),
         *((f"li a0, 0\n  {name} x0, x0, {{target}}", 0) for name in ("beq", "bge", "bgeu")),
     ]  # fmt: skip
