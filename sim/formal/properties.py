@@ -38,16 +38,81 @@ PROPERTIES = {
                                                        "(discard | redo)"),
             },
         ),
-        Property("add", "instructions:ComputationTop", "bmc", 8, {}, arguments=("add",)),
-        Property("logic", "instructions:ComputationTop", "bmc", 8, {}, arguments=("logic",)),
-        Property("compare", "instructions:ComputationTop", "bmc", 8, {}, arguments=("compare",)),
-        Property("shift", "instructions:ComputationTop", "bmc", 8, {}, arguments=("shift",)),
-        Property("control_transfer", "instructions:ControlTransferTop", "bmc", 8, {}),
-        Property("load_store", "instructions:LoadStoreTop", "bmc", 8, {}),
-        Property("registers", "instructions:RegistersTop", "bmc", 8, {}),
-        Property("fetched", "instructions:FetchedTop", "bmc", 10, {}),
-        Property("data_bus", "instructions:DataBusTop", "bmc", 8, {}),
-        Property("fetch_match_predicted", "fetch:FetchMatchTop", "bmc", 8, {}, arguments=("base",)),
-        Property("program_counter", "instructions:ProgramCounterTop", "bmc", 8, {}),
+        Property(
+            "registers", "instructions:RegistersTop", "bmc", 10, quick=True,
+            mutants={
+                "does not wait for loads": Mutant(_CORE + "decode", "Mux(match, ~source.ready, not_ready)", "0"),
+            },
+        ),
+        Property(
+            "program_counter", "instructions:ProgramCounterTop", "bmc", 10, quick=True,
+            mutants={
+                "overlooks short jumps": Mutant(_CORE + "execute", "address[1:] != self.next_pc[1:]",
+                                                "address[3:] != self.next_pc[3:]"),
+            },
+        ),
+        Property(
+            "fetched", "instructions:FetchedTop", "bmc", 12,
+            mutants={
+                "one half of a group": Mutant(_CORE + "fetch", "low.eq(head.words.word_select(at, 16))",
+                                              "low.eq(head.words.word_select(at & 1, 16))"),
+            },
+        ),
+        Property(
+            "fetch_match_predicted", "fetch:FetchMatchTop", "bmc", 7, arguments=("base",),
+            mutants={
+                "trusts what ends early": Mutant(_CORE + "fetch", "redo.eq(head_valid & early", "redo.eq(0 & early"),
+            },
+        ),
+        Property(
+            "add", "instructions:ComputationTop", "bmc", 8, arguments=("add",),
+            mutants={
+                "no sign of lui": Mutant(_CORE + "decoder", "Cat(Const(0, 12), insn[12:32]).as_signed()",
+                                         "Cat(Const(0, 12), insn[12:32])"),
+                "no carry-in": Mutant(_CORE + "alu", "Cat(1, first) +", "Cat(0, first) +"),
+            },
+        ),
+        Property(
+            "logic", "instructions:ComputationTop", "bmc", 8, arguments=("logic",),
+            mutants={
+                "or is exclusive": Mutant(_CORE + "alu", "(Logic.OR, a | second)", "(Logic.OR, a ^ second)"),
+            },
+        ),
+        Property(
+            "compare", "instructions:ComputationTop", "bmc", 9, arguments=("compare",),
+            mutants={
+                "unsigned is not": Mutant(_CORE + "alu", "Mux(control.unsigned, b[63], a[63])", "a[63]"),
+            },
+        ),
+        Property(
+            "shift", "instructions:ComputationTop", "bmc", 7, arguments=("shift",),
+            mutants={
+                "words by 63": Mutant(_CORE + "alu", "b[5] & ~control.word)),\n        ]", "b[5])),\n        ]"),
+            },
+        ),
+        Property(
+            "control_transfer", "instructions:ControlTransferTop", "bmc", 9,
+            mutants={
+                "a bit of the offset": Mutant(_CORE + "decoder", "insn[25:31], insn[7], insn[31])",
+                                              "insn[25:31], insn[31], insn[31])"),
+                "bge is blt": Mutant(_CORE + "execute", "alu.less, alu.equal) ^ control.funct3[0]",
+                                     "alu.less, alu.equal ^ control.funct3[0])"),
+            },
+        ),
+        Property(
+            "load_store", "instructions:LoadStoreTop", "bmc", 8,
+            mutants={
+                "odd halfwords": Mutant(_CORE + "load_store", "half.word_select(self.offset[1], 16)",
+                                        "half.word_select(0, 16)"),
+                "any alignment": Mutant(_CORE + "load_store", "((1 << size) - 1)) != 0", "0) != 0"),
+            },
+        ),
+        Property(
+            "data_bus", "instructions:DataBusTop", "bmc", 10,
+            mutants={
+                "asks behind a trap": Mutant(_CORE + "execute", "valid & self.m_ready)) & ~self.kill",
+                                             "valid & self.m_ready))"),
+            },
+        ),
     )
 }  # fmt: skip
