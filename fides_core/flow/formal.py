@@ -1,7 +1,7 @@
 """Formal proofs: ``python -m fides_core.flow.formal [NAME...]``.
 
-The tops and the list of properties are in sim/formal; docs/formal.md says what they prove. Yosys makes SMT-LIB
-of a top, yosys-smtbmc unrolls it, Yices solves it. A property that fails leaves a waveform.
+The tops and the list of properties are in sim/formal; docs/formal.md says what they prove. Yosys makes
+SMT-LIB of a top, yosys-smtbmc unrolls it, Yices solves it. A property that fails leaves a waveform.
 """
 
 import argparse
@@ -50,8 +50,8 @@ write_smt2 -wires top.smt2
 
 @dataclass(frozen=True)
 class Outcome:
-    """``proved``: the property holds up to ``depth``; otherwise ``claim`` is what failed and ``trace`` the waveform
-    that shows it. ``seconds``: time that it took."""
+    """``proved``: the property holds up to ``depth``; otherwise ``claim`` is what failed and ``trace`` the
+    waveform that shows it. ``seconds``: time that it took."""
 
     proved: bool
     depth: int
@@ -95,7 +95,9 @@ def _write_top(item, mutant, directory: Path) -> str:
         elaborated = top.elaborate(None)
         text = rtlil.convert(elaborated, name="top", ports=top.ports, emit_src=False)
     (directory / "top.il").write_text(_forget_memories(text))
-    probes = [f"delete -input w:{name}\nconnect -nounset -set {name} {path}" for name, path in top.probes.items()]
+    probes = [
+        f"delete -input w:{name}\nconnect -nounset -set {name} {path}" for name, path in top.probes.items()
+    ]
     return _SCRIPT.format(probes="\n".join(probes))
 
 
@@ -114,7 +116,8 @@ def _smtbmc(directory: Path, name: str, arguments: list[str]) -> str:
 
 
 def prove(item, *, mutant: str | None = None, depth: int | None = None) -> Outcome:
-    """Prove a property, or try to on one of its mutants. Raises ToolMissing, and UserError when a tool fails."""
+    """Prove a property, or try to on one of its mutants. Raises ToolMissing, and UserError when a tool
+    fails."""
     start = time.monotonic()
     tools.find("yices-smt2")
     spoilt = item.mutants[mutant] if mutant else None
@@ -152,7 +155,9 @@ def _selected(names: list[str], which: str) -> list:
 def _run(options) -> int:
     if options.list:
         for item in properties().values():
-            print(f"{item.name:24} {item.method:10} depth {item.depth:3}  {'quick' if item.quick else 'nightly'}")
+            print(
+                f"{item.name:24} {item.method:10} depth {item.depth:3}  {'quick' if item.quick else 'nightly'}"
+            )
         return 0
     failed = 0
     selected = _selected(options.names, "nightly" if options.nightly else "quick")
@@ -182,7 +187,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="list the properties")
     parser.add_argument("--nightly", action="store_true", help="all properties instead of the quick set")
     parser.add_argument("--depth", type=int, help="cycles (default: that of the property)")
-    parser.add_argument("--mutants", action="store_true", help="run the mutants instead, each of which must fail")
+    parser.add_argument(
+        "--mutants", action="store_true", help="run the mutants instead, each of which must fail"
+    )
     try:
         return _run(parser.parse_args(arguments))
     except UserError as error:

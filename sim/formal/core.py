@@ -1,7 +1,7 @@
 """The core with any memory behind its buses: base of the checks of what it retires.
 
-Multiplier and divider are cut: their results, and the time a division takes, are free. That allows more than the
-units do, so what is proved holds with them, but nothing is proved of their results.
+Multiplier and divider are cut: their results, and the time a division takes, are free. That allows more than
+the units do, so what is proved holds with them, but nothing is proved of their results.
 """
 
 from dataclasses import replace
@@ -34,12 +34,13 @@ def _cut(unit, outputs):
 
 
 class CoreTop(FormalTop):
-    """Gives ``self.rvfi``, the retirement port; ``self.word``, the instruction with a compressed one expanded;
-    ``self.length`` in bytes; ``self.legal``: it is no reserved
-    compressed encoding; ``self.retires``: one retires without an exception; ``self.failed``: the data bus reported an error one cycle ago.
+    """Gives ``self.rvfi``, the retirement port; ``self.word``, the instruction with a compressed one
+    expanded; ``self.length`` in bytes; ``self.legal``: it is no reserved compressed encoding;
+    ``self.retires``: one retires without an exception; ``self.failed``: the data bus reported an error one
+    cycle ago.
 
-    Buses answer with anything, an error too, after any time, but only what was asked. ``pmp``: entries of memory
-    protection; without, what traps is known. ``fetch_errors``: the instruction bus may report them.
+    Buses answer with anything, an error too, after any time, but only what was asked. ``pmp``: entries of
+    memory protection; without, what traps is known. ``fetch_errors``: the instruction bus may report them.
     """
 
     pmp = 0

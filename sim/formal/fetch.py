@@ -11,11 +11,11 @@ __all__ = ["FetchMatchTop"]
 
 
 class FetchMatchTop(FormalTop):
-    """For one address (any, of a halfword) and the two halfwords there (any): an instruction that decode gets from
-    that address, without a fault, has these bits, and ``d_link`` is behind it.
+    """For one address (any, of a halfword) and the two halfwords there (any): an instruction that decode gets
+    from that address, without a fault, has these bits, and ``d_link`` is behind it.
 
-    The bus answers in order, one request at a time, with these halfwords where a group contains them and anything
-    elsewhere. Redirects, protection and privilege are free in every cycle.
+    The bus answers in order, one request at a time, with these halfwords where a group contains them and
+    anything elsewhere. Redirects, protection and privilege are free in every cycle.
     """
 
     def __init__(self, name: str):
@@ -35,7 +35,7 @@ class FetchMatchTop(FormalTop):
             bus.rdata.eq(self.free(64, "rdata")),
             bus.err.eq(self.free(1, "err")),
         ]
-        for name, member in fetch.resolution.signature.members.items():
+        for name in fetch.resolution.signature.members:
             signal = getattr(fetch.resolution, name)
             width = len(signal) if isinstance(signal, Signal) else len(signal.as_value())
             target = signal if isinstance(signal, Signal) else signal.as_value()

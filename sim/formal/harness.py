@@ -27,9 +27,9 @@ class Property:
     """One proof.
 
     ``top``: "module:class" in this package, without arguments or with ``arguments``. ``method``: "bmc" (all
-    states that are ``depth`` cycles or fewer from reset, whatever the registers held before it) or "induction"
-    (all reachable states, by ``depth``-induction). ``quick``: part of the quick set. ``mutants``: each must fail
-    within ``mutant_depth`` cycles from reset.
+    states that are ``depth`` cycles or fewer from reset, whatever the registers held before it) or
+    "induction" (all reachable states, by ``depth``-induction). ``quick``: part of the quick set. ``mutants``:
+    each must fail within ``mutant_depth`` cycles from reset.
     """
 
     name: str

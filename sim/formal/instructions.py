@@ -4,8 +4,15 @@ from amaranth.hdl import Cat, Const, Mux, Signal
 
 from .core import CoreTop
 
-__all__ = ["ComputationTop", "ControlTransferTop", "LoadStoreTop", "RegistersTop", "ProgramCounterTop",
-           "FetchedTop", "DataBusTop"]
+__all__ = [
+    "ComputationTop",
+    "ControlTransferTop",
+    "LoadStoreTop",
+    "RegistersTop",
+    "ProgramCounterTop",
+    "FetchedTop",
+    "DataBusTop",
+]
 
 
 class _Fields:
@@ -29,8 +36,9 @@ def _extended(value):
 
 class _InstructionsTop(CoreTop):
     """Compares what retires with ``self.covered``: the group has this instruction; ``self.writes`` and
-    ``self.value``: it writes rd, what; ``self.reads``: which of rs1 and rs2; ``self.successor``; ``self.must_trap``: it has to;
-    ``self.may_fail``: it does when the data bus reports an error. Instruction fetch meets no errors."""
+    ``self.value``: it writes rd, what; ``self.reads``: which of rs1 and rs2; ``self.successor``;
+    ``self.must_trap``: it has to; ``self.may_fail``: it does when the data bus reports an error. Instruction
+    fetch meets no errors."""
 
     fetch_errors = False
 
@@ -53,7 +61,7 @@ class _InstructionsTop(CoreTop):
         behind = Signal(64)
         m.d.comb += [
             behind.eq(rvfi.pc_rdata + self.length),
-            in_space.eq(behind[32:] == 0),
+            in_space.eq((rvfi.pc_rdata[32:] == 0) & (behind[32:] == 0)),
             checked.eq(self.retires & self.covered & self.legal & in_space),
         ]
         f = self.fields
@@ -73,8 +81,8 @@ class _InstructionsTop(CoreTop):
 
 
 class ComputationTop(_InstructionsTop):
-    """Integer computation, 64 and 32 bits (sections 2.4 and 4.2), one ``kind`` of it: "add" (with lui and auipc),
-    "logic", "compare" or "shift"."""
+    """Integer computation, 64 and 32 bits (sections 2.4 and 4.2), one ``kind`` of it: "add" (with lui and
+    auipc), "logic", "compare" or "shift"."""
 
     def __init__(self, kind: str):
         super().__init__()
@@ -93,8 +101,8 @@ class ComputationTop(_InstructionsTop):
             self.writes.eq(1),
         ]
         computes = f.opcode.matches("0-1-011")
-        # funct7 is part of the immediate, but for shifts, where its lowest bit is one of the amount in the 64-bit
-        # form.
+        # funct7 is part of the immediate, but for shifts, where its lowest bit is one of the amount in the
+        # 64-bit form.
         base = ~register | (f.funct7 == 0)
         with m.If(computes):
             m.d.comb += self.reads.eq(Cat(1, register))
@@ -222,7 +230,8 @@ class LoadStoreTop(_InstructionsTop):
 
 
 class RegistersTop(CoreTop):
-    """A register, any: what an instruction reads is what the last one before it has written. Register 0 is 0."""
+    """A register, any: what an instruction reads is what the last one before it has written. Register 0 is
+    0."""
 
     def claims(self):
         m, rvfi = self.m, self.rvfi
@@ -240,9 +249,9 @@ class RegistersTop(CoreTop):
 
 
 class ProgramCounterTop(CoreTop):
-    """Each instruction is where the one before it said, unless an interrupt came between; the first of a handler
-    is marked; instructions are numbered; what no jump, branch or trap says otherwise about goes on behind
-    itself."""
+    """Each instruction is where the one before it said, unless an interrupt came between; the first of a
+    handler is marked; instructions are numbered; what no jump, branch or trap says otherwise about goes on
+    behind itself."""
 
     def claims(self):
         m, rvfi = self.m, self.rvfi
@@ -297,9 +306,9 @@ class FetchedTop(CoreTop):
 
 
 class DataBusTop(CoreTop):
-    """Each access on the data bus belongs to one instruction, in order, which reports it as it was made: nothing
-    that traps or is dropped stores, but for an access that the bus itself refuses; nothing is reported that was
-    not made. Without AMOs, which make two accesses."""
+    """Each access on the data bus belongs to one instruction, in order, which reports it as it was made:
+    nothing that traps or is dropped stores, but for an access that the bus itself refuses; nothing is
+    reported that was not made. Without AMOs, which make two accesses."""
 
     pmp = 4
 

@@ -41,7 +41,8 @@ PROPERTIES = {
         Property(
             "registers", "instructions:RegistersTop", "bmc", 10, quick=True,
             mutants={
-                "does not wait for loads": Mutant(_CORE + "decode", "Mux(match, ~source.ready, not_ready)", "0"),
+                "does not wait for loads": Mutant(_CORE + "decode", "Mux(match, ~source.ready, not_ready)",
+                                                  "0"),
             },
         ),
         Property(
@@ -61,14 +62,15 @@ PROPERTIES = {
         Property(
             "fetch_match_predicted", "fetch:FetchMatchTop", "bmc", 7, arguments=("base",),
             mutants={
-                "trusts what ends early": Mutant(_CORE + "fetch", "redo.eq(head_valid & early", "redo.eq(0 & early"),
+                "trusts what ends early": Mutant(_CORE + "fetch", "redo.eq(head_valid & early",
+                                                 "redo.eq(0 & early"),
             },
         ),
         Property(
             "add", "instructions:ComputationTop", "bmc", 8, arguments=("add",),
             mutants={
-                "no sign of lui": Mutant(_CORE + "decoder", "Cat(Const(0, 12), insn[12:32]).as_signed()",
-                                         "Cat(Const(0, 12), insn[12:32])"),
+                "a bit of lui": Mutant(_CORE + "decoder", "Cat(Const(0, 12), insn[12:32]).as_signed()",
+                                         "Cat(Const(0, 12), insn[12:31]).as_signed()"),
                 "no carry-in": Mutant(_CORE + "alu", "Cat(1, first) +", "Cat(0, first) +"),
             },
         ),
@@ -87,7 +89,8 @@ PROPERTIES = {
         Property(
             "shift", "instructions:ComputationTop", "bmc", 7, arguments=("shift",),
             mutants={
-                "words by 63": Mutant(_CORE + "alu", "b[5] & ~control.word)),\n        ]", "b[5])),\n        ]"),
+                "words by 63": Mutant(_CORE + "alu", "b[5] & ~control.word)),\n        ]",
+                                      "b[5])),\n        ]"),
             },
         ),
         Property(

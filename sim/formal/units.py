@@ -33,9 +33,9 @@ class ReservationTop(FormalTop):
 
 
 class AtomicsTop(FormalTop):
-    """Of an AMO that runs undisturbed until it leaves: one granted read, its response, then one granted write and
-    its response, unless it is refused or fails; nothing is asked for behind the last of them; the ALU's result is
-    taken once, between them; it always gets on."""
+    """Of an AMO that runs undisturbed until it leaves: one granted read, its response, then one granted write
+    and its response, unless it is refused or fails; nothing is asked for behind the last of them; the ALU's
+    result is taken once, between them; it always gets on."""
 
     def properties(self):
         m = self.m
@@ -45,7 +45,9 @@ class AtomicsTop(FormalTop):
         reads, writes, answers, computes, loads = (
             Signal(2, name=name) for name in ("reads", "writes", "answers", "computes", "loads")
         )
-        failed, refused, begun, was_done = (Signal(name=n) for n in ("failed", "was_refused", "begun", "was_done"))
+        failed, refused, begun, was_done = (
+            Signal(name=n) for n in ("failed", "was_refused", "begun", "was_done")
+        )
         waiting = Signal()
         ask = unit.request & unit.granted
         m.d.comb += waiting.eq(reads + writes != answers)
@@ -71,12 +73,17 @@ class AtomicsTop(FormalTop):
         step = unit.step
         self.always(~(unit.request & waiting), "one_at_a_time")
         self.always(~(ask & ~unit.we & (reads != 0)), "one_read")
-        self.always(~(ask & unit.we & ((reads != 1) | (writes != 0) | (computes != 1))), "one_write_behind_it")
+        self.always(
+            ~(ask & unit.we & ((reads != 1) | (writes != 0) | (computes != 1))), "one_write_behind_it"
+        )
         self.always(~(unit.request & (failed | unit.refused & ~unit.we)), "none_when_refused")
         self.always(~(unit.load & (loads != 0)), "loaded_once")
         self.always(unit.loaded == (loads != 0), "loaded")
         self.always(
-            ~(unit.done & begun) | failed | (refused & (reads == 0)) | ((reads == 1) & (writes == 1) & (answers == 2)),
+            ~(unit.done & begun)
+            | failed
+            | (refused & (reads == 0))
+            | ((reads == 1) & (writes == 1) & (answers == 2)),
             "done",
         )
         # The same as an invariant of the steps, which makes it inductive.
