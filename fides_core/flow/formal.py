@@ -155,9 +155,8 @@ def _selected(names: list[str], which: str) -> list:
 def _run(options) -> int:
     if options.list:
         for item in properties().values():
-            print(
-                f"{item.name:24} {item.method:10} depth {item.depth:3}  {'quick' if item.quick else 'nightly'}"
-            )
+            which = "quick" if item.quick else "nightly"
+            print(f"{item.name:24} {item.method:10} depth {item.depth:3}  {which}")
         return 0
     failed = 0
     selected = _selected(options.names, "nightly" if options.nightly else "quick")

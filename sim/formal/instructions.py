@@ -82,7 +82,7 @@ class _InstructionsTop(CoreTop):
 
 class ComputationTop(_InstructionsTop):
     """Integer computation, 64 and 32 bits (sections 2.4 and 4.2), one ``kind`` of it: "add" (with lui and
-    auipc), "logic", "compare" or "shift"."""
+    auipc), "logic", "compare", "shift_left" or "shift_right"."""
 
     def __init__(self, kind: str):
         super().__init__()
@@ -130,17 +130,32 @@ class ComputationTop(_InstructionsTop):
         for funct3, value in ((2, a.as_signed() < b.as_signed()), (3, a < b)):
             yield funct3, ~word & (~register | (self.fields.funct7 == 0)), value
 
-    def _shift(self, a, b, word, register):
+    def _shift_left(self, a, b, word, register):
+        return self._shifts(a, b, word, register, 1)
+
+    def _shift_right(self, a, b, word, register):
+        return self._shifts(a, b, word, register, 5)
+
+    def _shifts(self, a, b, word, register, wanted):
         m = self.m
         funct7 = self.fields.funct7
         amount = Signal(6)
         m.d.comb += amount.eq(Cat(b[:5], b[5] & ~word))
         upper = Mux(word | register, funct7, funct7 & 0b1111110)
+
+        def shifted(value, left=False):
+            # In three parts, whose sum is the amount: the solver finds the core's shifter again in them.
+            for mask in (0b110000, 0b001100, 0b000011):
+                value = (value << (amount & mask))[:64] if left else value >> (amount & mask)
+            return value
+
         for funct3, kind, value, low in (
-            (1, 0, a << amount, a << amount),
-            (5, 0, a >> amount, a[:32] >> amount),
-            (5, 0b0100000, a.as_signed() >> amount, a[:32].as_signed() >> amount),
+            (1, 0, shifted(a, True), shifted(a, True)),
+            (5, 0, shifted(a), shifted(a[:32])),
+            (5, 0b0100000, shifted(a.as_signed()), shifted(a[:32].as_signed())),
         ):
+            if funct3 != wanted:
+                continue
             narrow = Signal(32)
             m.d.comb += narrow.eq(low)
             yield funct3, upper == kind, Mux(word, _extended(narrow), value[:64])

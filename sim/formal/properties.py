@@ -87,10 +87,17 @@ PROPERTIES = {
             },
         ),
         Property(
-            "shift", "instructions:ComputationTop", "bmc", 7, arguments=("shift",),
+            "shift_left", "instructions:ComputationTop", "bmc", 7, arguments=("shift_left",),
             mutants={
                 "words by 63": Mutant(_CORE + "alu", "b[5] & ~control.word)),\n        ]",
                                       "b[5])),\n        ]"),
+            },
+        ),
+        Property(
+            "shift_right", "instructions:ComputationTop", "bmc", 7, arguments=("shift_right",),
+            mutants={
+                "not arithmetic": Mutant(_CORE + "alu", "sign = control.arithmetic &",
+                                         "sign = 0 & control.arithmetic &"),
             },
         ),
         Property(
