@@ -81,13 +81,13 @@ PROPERTIES = {
             },
         ),
         Property(
-            "compare", "instructions:ComputationTop", "bmc", 9, arguments=("compare",),
+            "compare", "instructions:ComputationTop", "bmc", 10, arguments=("compare",),
             mutants={
                 "unsigned is not": Mutant(_CORE + "alu", "Mux(control.unsigned, b[63], a[63])", "a[63]"),
             },
         ),
         Property(
-            "shift_left", "instructions:ComputationTop", "bmc", 7, arguments=("shift_left",),
+            "shift_left", "instructions:ComputationTop", "bmc", 8, arguments=("shift_left",),
             mutants={
                 "words by 63": Mutant(_CORE + "alu", "b[5] & ~control.word)),\n        ]",
                                       "b[5])),\n        ]"),
@@ -118,7 +118,7 @@ PROPERTIES = {
             },
         ),
         Property(
-            "data_bus", "instructions:DataBusTop", "bmc", 10,
+            "data_bus", "instructions:DataBusTop", "bmc", 12,
             mutants={
                 "asks behind a trap": Mutant(_CORE + "execute", "valid & self.m_ready)) & ~self.kill",
                                              "valid & self.m_ready))"),
