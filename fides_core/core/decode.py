@@ -37,12 +37,18 @@ class DecodeStage(wiring.Component):
 
     ``x_load``, ``x_compute``: the first operand of ``x_request`` is what the memory stage forwards, the
     second what execute forwards, for the steps of an atomic instruction.
+
+    ``read_rs1``, ``read_rs2`` (only with a retirement port): the registers that the instruction reads, or 0.
     """
 
     def __init__(self, config: CoreConfig):
         self._config = config
+        ports = {}
+        if config.rvfi:
+            ports = {"read_rs1": Out(5), "read_rs2": Out(5)}
         super().__init__(
-            {
+            ports
+            | {
                 "d_valid": In(1),
                 "d_ready": Out(1),
                 "d_insn": In(32),
@@ -112,6 +118,12 @@ class DecodeStage(wiring.Component):
                 not_ready = Mux(match, ~source.ready, not_ready)
             with m.If(reads & not_ready & self.d_valid):
                 m.d.comb += waiting.eq(1)
+
+        if self._config.rvfi:
+            m.d.comb += [
+                self.read_rs1.eq(Mux(decoder.reads_rs1, decoder.rs1, 0)),
+                self.read_rs2.eq(Mux(decoder.reads_rs2, decoder.rs2, 0)),
+            ]
 
         # Exceptions known here, in the order of their priority.
         m.d.comb += [

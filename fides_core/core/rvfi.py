@@ -1,10 +1,12 @@
-"""Retirement reports for verification: the fields of the RISC-V Formal Interface that the benches use.
+"""Retirement reports for verification: the fields of the RISC-V Formal Interface that the benches and the
+formal checks use.
 
 An instruction that raises an exception is reported with ``trap``; an interrupt is not reported itself, but
 marks the first instruction of its handler (as does an exception) with ``intr``.
 """
 
 from amaranth.hdl import Cat, Const, Mux, Signal
+from amaranth.lib import data
 from amaranth.lib.wiring import Out, Signature
 
 __all__ = ["RVFI", "report_retirement", "RVFI_FIELDS"]
@@ -15,16 +17,27 @@ RVFI_FIELDS = {
     "order": 64,
     "insn": 32,
     "trap": 1,
+    "halt": 1,
     "intr": 1,
     "mode": 2,
+    "ixl": 2,
+    "rs1_addr": 5,
+    "rs2_addr": 5,
+    "rs1_rdata": 64,
+    "rs2_rdata": 64,
     "pc_rdata": 64,
+    "pc_wdata": 64,
     "rd_addr": 5,
     "rd_wdata": 64,
     "mem_addr": 64,
     "mem_rmask": 8,
     "mem_wmask": 8,
+    "mem_rdata": 64,
     "mem_wdata": 64,
 }
+
+#: Those that are known in decode.
+OPERANDS = data.StructLayout({"rs1_addr": 5, "rs2_addr": 5, "rs1_rdata": 64, "rs2_rdata": 64})
 
 RVFI = Signature({name: Out(width) for name, width in RVFI_FIELDS.items()})
 
@@ -33,7 +46,15 @@ def report_retirement(m, rvfi, *, decode, execute, memory, csr, w_result, dbus):
     """Add to module ``m`` what follows every instruction from decode to writeback and drives ``rvfi`` there.
 
     ``mem_addr`` is the address of the aligned 64-bit word that was accessed; the masks tell the lanes.
+    ``rs1_addr`` and ``rs2_addr`` are 0 for operands that are not read; the value of register 0 is 0.
+    ``pc_wdata`` is where the program goes on if no interrupt comes: after a trap, the handler. ``halt`` is
+    never set, ``ixl`` is always 2 (64 bits).
     """
+    x_operands = Signal(OPERANDS)
+    m_operands = Signal(OPERANDS)
+    m_successor = Signal(64)
+    x_read = Signal(64)
+    m_read = Signal(64)
     x_insn = Signal(32)
     m_insn = Signal(32)
     m_address = Signal(32)
@@ -52,14 +73,23 @@ def report_retirement(m, rvfi, *, decode, execute, memory, csr, w_result, dbus):
             x_insn.eq(Cat(decode.d_insn[:16], Mux(compressed, 0, decode.d_insn[16:]))),
             x_loaded.eq(0),
             x_stored.eq(0),
+            x_operands.rs1_addr.eq(decode.read_rs1),
+            x_operands.rs2_addr.eq(decode.read_rs2),
+            x_operands.rs1_rdata.eq(Mux(decode.read_rs1 != 0, decode.x_request.rs1, 0)),
+            x_operands.rs2_rdata.eq(Mux(decode.read_rs2 != 0, decode.x_request.rs2, 0)),
         ]
     with m.Elif(atomic & dbus.req & dbus.gnt):
         with m.If(dbus.we):
             m.d.sync += [x_stored.eq(dbus.be), x_data.eq(dbus.wdata)]
         with m.Else():
             m.d.sync += x_loaded.eq(dbus.be)
+    with m.If(execute.load):
+        m.d.sync += x_read.eq(dbus.rdata)
     with m.If(memory.ready):
         m.d.sync += [
+            m_operands.eq(x_operands),
+            m_successor.eq(execute.redirect_target),
+            m_read.eq(x_read),
             m_insn.eq(x_insn),
             m_address.eq(Mux(atomic, execute.held_address, dbus.addr)),
             m_loaded.eq(Mux(atomic, x_loaded, Mux(dbus.we, 0, requested))),
@@ -72,7 +102,9 @@ def report_retirement(m, rvfi, *, decode, execute, memory, csr, w_result, dbus):
     report = Signal()
     m.d.comb += report.eq(memory.commit | (memory.trap & ~memory.current.interrupt))
     w = {name: Signal(width, name=f"rvfi_{name}") for name, width in RVFI_FIELDS.items()}
-    m.d.sync += w["valid"].eq(report)
+    w_trap = Signal()  # the core goes on at the handler, and where mret returns to, in the writeback cycle
+    w_mret = Signal()
+    m.d.sync += [w["valid"].eq(report), w_trap.eq(memory.trap), w_mret.eq(memory.mret)]
     with m.If(memory.trap):
         m.d.sync += entering.eq(1)
     with m.Elif(report):
@@ -86,11 +118,19 @@ def report_retirement(m, rvfi, *, decode, execute, memory, csr, w_result, dbus):
             w["intr"].eq(entering),
             w["mode"].eq(csr.machine.replicate(2)),
             w["pc_rdata"].eq(memory.trap_pc),
+            w["pc_wdata"].eq(m_successor),
+            *(w[name].eq(m_operands[name]) for name in OPERANDS.members),
             w["rd_addr"].eq(Mux(memory.w_request.write, memory.w_request.rd, 0)),
             w["mem_addr"].eq(m_address & ~Const(7, 32)),
             w["mem_rmask"].eq(m_loaded),
             w["mem_wmask"].eq(Mux(memory.commit, m_stored, 0)),
+            w["mem_rdata"].eq(Mux(memory.current.access, dbus.rdata, m_read)),
             w["mem_wdata"].eq(m_data),
         ]
+    m.d.comb += w["ixl"].eq(2)
     m.d.comb += [getattr(rvfi, name).eq(signal) for name, signal in w.items()]
     m.d.comb += rvfi.rd_wdata.eq(Mux(w["rd_addr"] != 0, w_result, 0))
+    with m.If(w_trap):
+        m.d.comb += rvfi.pc_wdata.eq(csr.handler)
+    with m.Elif(w_mret):
+        m.d.comb += rvfi.pc_wdata.eq(csr.mepc)

@@ -1,0 +1,128 @@
+"""The list of properties."""
+
+from .harness import Mutant, Property
+
+__all__ = ["PROPERTIES"]
+
+_CORE = "fides_core.core."
+
+PROPERTIES = {
+    item.name: item
+    for item in (
+        Property(
+            "reservation", "units:ReservationTop", "induction", 1, quick=True,
+            mutants={
+                "sc keeps it": Mutant(_CORE + "atomics", "valid.eq(0)", "valid.eq(valid)"),
+            },
+        ),
+        Property(
+            "atomics", "units:AtomicsTop", "induction", 2, quick=True,
+            mutants={
+                "asks again": Mutant(_CORE + "atomics", "(step == AtomicStep.READ) & ~self.refused",
+                                     "((step == AtomicStep.READ) | reading) & ~self.refused"),
+            },
+        ),
+        Property(
+            "pmp_pair", "units:PMPPairTop", "bmc", 2, arguments=(4,), quick=True,
+            mutants={
+                "even word": Mutant(_CORE + "pmp", "Cat(bound.even_below & ~even_before, ",
+                                    "Cat(bound.even_below & ~odd_before, "),
+            },
+        ),
+        Property(
+            "fetch_match", "fetch:FetchMatchTop", "induction", 1, arguments=("tiny",), quick=True,
+            mutants={
+                "buffer does not move up": Mutant(_CORE + "fetch", "with m.If(pops | (level == 0)):",
+                                                  "with m.If(level == 0):"),
+                "keeps the path that was left": Mutant(_CORE + "fetch", "(discard | self.redirect | redo)",
+                                                       "(discard | redo)"),
+            },
+        ),
+        Property(
+            "registers", "instructions:RegistersTop", "bmc", 10, quick=True,
+            mutants={
+                "does not wait for loads": Mutant(_CORE + "decode", "Mux(match, ~source.ready, not_ready)",
+                                                  "0"),
+            },
+        ),
+        Property(
+            "program_counter", "instructions:ProgramCounterTop", "bmc", 10, quick=True,
+            mutants={
+                "overlooks short jumps": Mutant(_CORE + "execute", "address[1:] != self.next_pc[1:]",
+                                                "address[3:] != self.next_pc[3:]"),
+            },
+        ),
+        Property(
+            "fetched", "instructions:FetchedTop", "bmc", 12,
+            mutants={
+                "one half of a group": Mutant(_CORE + "fetch", "low.eq(head.words.word_select(at, 16))",
+                                              "low.eq(head.words.word_select(at & 1, 16))"),
+            },
+        ),
+        Property(
+            "fetch_match_predicted", "fetch:FetchMatchTop", "bmc", 7, arguments=("base",),
+            mutants={
+                "trusts what ends early": Mutant(_CORE + "fetch", "redo.eq(head_valid & early",
+                                                 "redo.eq(0 & early"),
+            },
+        ),
+        Property(
+            "add", "instructions:ComputationTop", "bmc", 8, arguments=("add",),
+            mutants={
+                "a bit of lui": Mutant(_CORE + "decoder", "Cat(Const(0, 12), insn[12:32]).as_signed()",
+                                         "Cat(Const(0, 12), insn[12:31]).as_signed()"),
+                "no carry-in": Mutant(_CORE + "alu", "Cat(1, first) +", "Cat(0, first) +"),
+            },
+        ),
+        Property(
+            "logic", "instructions:ComputationTop", "bmc", 8, arguments=("logic",),
+            mutants={
+                "or is exclusive": Mutant(_CORE + "alu", "(Logic.OR, a | second)", "(Logic.OR, a ^ second)"),
+            },
+        ),
+        Property(
+            "compare", "instructions:ComputationTop", "bmc", 10, arguments=("compare",),
+            mutants={
+                "unsigned is not": Mutant(_CORE + "alu", "Mux(control.unsigned, b[63], a[63])", "a[63]"),
+            },
+        ),
+        Property(
+            "shift_left", "instructions:ComputationTop", "bmc", 8, arguments=("shift_left",),
+            mutants={
+                "words by 63": Mutant(_CORE + "alu", "b[5] & ~control.word)),\n        ]",
+                                      "b[5])),\n        ]"),
+            },
+        ),
+        Property(
+            "shift_right", "instructions:ComputationTop", "bmc", 7, arguments=("shift_right",),
+            mutants={
+                "not arithmetic": Mutant(_CORE + "alu", "sign = control.arithmetic &",
+                                         "sign = 0 & control.arithmetic &"),
+            },
+        ),
+        Property(
+            "control_transfer", "instructions:ControlTransferTop", "bmc", 9,
+            mutants={
+                "a bit of the offset": Mutant(_CORE + "decoder", "insn[25:31], insn[7], insn[31])",
+                                              "insn[25:31], insn[31], insn[31])"),
+                "bge is blt": Mutant(_CORE + "execute", "alu.less, alu.equal) ^ control.funct3[0]",
+                                     "alu.less, alu.equal ^ control.funct3[0])"),
+            },
+        ),
+        Property(
+            "load_store", "instructions:LoadStoreTop", "bmc", 8,
+            mutants={
+                "odd halfwords": Mutant(_CORE + "load_store", "half.word_select(self.offset[1], 16)",
+                                        "half.word_select(0, 16)"),
+                "any alignment": Mutant(_CORE + "load_store", "((1 << size) - 1)) != 0", "0) != 0"),
+            },
+        ),
+        Property(
+            "data_bus", "instructions:DataBusTop", "bmc", 12,
+            mutants={
+                "asks behind a trap": Mutant(_CORE + "execute", "valid & self.m_ready)) & ~self.kill",
+                                             "valid & self.m_ready))"),
+            },
+        ),
+    )
+}  # fmt: skip
