@@ -21,7 +21,7 @@ constexpr size_t kHistory = 16;
 constexpr unsigned kInterruptLatency = 8;  // instructions that may retire before a pending interrupt is taken
 constexpr unsigned kConstrainedInstructions = 16;  // between lr and sc
 constexpr uint64_t kExitCycles = 32;       // from the exit signal until the store's retirement is reported
-constexpr uint64_t kWaitCycles = 150;      // without a retirement: wake a wfi up
+constexpr uint64_t kWaitCycles = 600;      // without a retirement: wake a wfi up
 constexpr uint64_t kStoppedCycles = 4000;  // without a retirement although an interrupt is pending
 
 // One report of the retirement port.

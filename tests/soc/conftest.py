@@ -1,7 +1,5 @@
 """A core and caches without a mind: their buses ask for nothing."""
 
-import sys
-import types
 
 import pytest
 from amaranth.hdl import Module, Signal
@@ -48,7 +46,7 @@ class IdleCaches(wiring.Component):
 
     breaks_at = None
 
-    def __init__(self, config):
+    def __init__(self, config, executable, cacheable):
         super().__init__(
             {
                 "ibus": In(InstructionBus),
@@ -78,9 +76,7 @@ class IdleCaches(wiring.Component):
 @pytest.fixture
 def idle(monkeypatch):
     """The idle parts in the place of the core and its caches; returns the caches' class."""
-    caches = types.ModuleType("fides_core.cache")
-    caches.MemorySystem = IdleCaches
     monkeypatch.setattr(tile, "Core", IdleCore)
-    monkeypatch.setitem(sys.modules, "fides_core.cache", caches)
+    monkeypatch.setattr(tile, "MemorySystem", IdleCaches)
     monkeypatch.setattr(IdleCaches, "breaks_at", None)
     return IdleCaches
