@@ -61,7 +61,7 @@ class Bench:
     async def start(self):
         unit, rnd, count = self.unit, self.random, self.state.compartments
         await unit.reset(
-            x_check=0, x_pc=0, x_pad=0, x_local=0, x_handler=0, x_cid=0, x_obstacle=0, x_advance=0,
+            x_check=0, x_pc=0, m_pc=0, x_pad=0, x_local=0, x_handler=0, x_cid=0, x_obstacle=0, x_advance=0,
             m_commit=0,
             restore=0, restore_context=0, registers__number=0, registers__write=0, registers__wdata=0,
             window__number=0, window__item=0, window__write=0, window__locked=0,
@@ -276,10 +276,10 @@ class Bench:
             unit.set(x_advance=0)
             return
 
-        # The pad is in the memory stage; execute holds the next word, which is not judged yet.
+        # The pad is in the memory stage; execute holds what was predicted, which is not judged yet.
         killed = rnd.random() < 0.1
         unit.set(
-            x_advance=0, x_check=rnd.getrandbits(1), x_pc=pc + 4 & WORD, x_pad=rnd.getrandbits(1),
+            x_advance=0, x_check=rnd.getrandbits(1), x_pc=self.address(), m_pc=pc, x_pad=rnd.getrandbits(1),
             x_cid=rnd.getrandbits(8),
             x_local=rnd.getrandbits(1), x_handler=0, x_obstacle=rnd.choice(OBSTACLES),
         )  # fmt: skip

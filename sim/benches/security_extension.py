@@ -786,7 +786,7 @@ class Core:
         unit, rnd, state = self.unit, self.random, self.state
         self.machine = self.model_machine = True
         await unit.reset(
-            x_op=0, x_judge=0, x_pc=0, x_rs1=0, x_rs2=0, x_cid=0, x_total=0, x_target=0, x_advance=0,
+            x_op=0, x_judge=0, x_pc=0, m_pc=0, x_rs1=0, x_rs2=0, x_cid=0, x_total=0, x_target=0, x_advance=0,
             x_fire=0,
             x_granted=0, x_refused=0, m_ready=1, m_empty=1, m_commit=0, m_result=0, m_size=0, response=0,
             response_error=0, response_data=0, machine=1, trap=0,
@@ -901,6 +901,7 @@ class Core:
             x_op=op, x_judge=x is not None and not x.early, x_pc=shown.pc, x_rs1=shown.rs1, x_rs2=shown.rs2,
             x_cid=shown.cid, x_total=shown.total, x_target=shown.target, x_advance=0, x_fire=0, x_granted=0,
             x_refused=0, m_ready=m_ready, m_empty=here is None, m_commit=0, m_result=m.result, m_size=m.size,
+            m_pc=here.pc if here else rnd.getrandbits(32),
             response=arrived, response_error=arrived and response.error,
             response_data=response.data if arrived else rnd.getrandbits(64),
             machine=self.machine, trap=0, registers__write=0,
