@@ -54,7 +54,7 @@ class Model:
             first = (number - CSR.PMPCFG0) * 4
             return sum(byte << 8 * i for i, byte in enumerate(self.settings[first : first + 8]))
         mstatus = self.mie_bit << 3 | self.mpie << 7 | self.mpp * 3 << 11 | self.mprv << 17 | self.tw << 21
-        letters = "ACIMU" + "X" * self.xfides
+        letters = "ABCIMU" + "X" * self.xfides  # B: the configuration has bit manipulation
         return {
             CSR.MSTATUS: mstatus | 2 << 32,
             CSR.MISA: 2 << 62 | sum(1 << "ABCDEFGHIJKLMNOPQRSTUVWXYZ".index(letter) for letter in letters),
