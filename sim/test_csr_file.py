@@ -19,5 +19,5 @@ def test_csr_file(run_bench, hpm_counters, pmp_entries, xfides):
     )
     run_bench(
         CSRFile(config), "csr_file", HPM_COUNTERS=hpm_counters, PMP_ENTRIES=pmp_entries, XFIDES=xfides,
-        ROUNDS=100,
+        ROUNDS=400,
     )  # fmt: skip
