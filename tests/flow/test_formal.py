@@ -7,7 +7,7 @@ from fides_core.flow import formal, tools
 
 PROPERTIES = formal.properties()
 MUTANTS = [
-    pytest.param(item, mutant, id=f"{item.name}-{mutant}", marks=[] if item.quick else [pytest.mark.slow])
+    pytest.param(item, mutant, id=f"{item.name}-{mutant}", marks=[] if item.quick else [pytest.mark.nightly])
     for item in PROPERTIES.values()
     for mutant in item.mutants
 ]
