@@ -19,4 +19,4 @@ PREDICTORS = {
 @pytest.mark.parametrize("name", PREDICTORS)
 def test_fetch(run_bench, name):
     unit = FetchStage(CoreConfig(predictor=PREDICTORS[name], pmp_entries=4))
-    run_bench(unit, "fetch", CYCLES=25_000, PREDICTING=int(PREDICTORS[name] is not None))
+    run_bench(unit, "fetch", CYCLES=40_000, PREDICTING=int(PREDICTORS[name] is not None))

@@ -134,7 +134,8 @@ public:
     // A word of AMO or LR/SC.
     static bool is_atomic(uint32_t instruction) { return (instruction & 0x7f) == 0x2f; }
     static bool is_store_conditional(uint32_t instruction) {
-        return is_atomic(instruction) && instruction >> 27 == 3;
+        const unsigned width = instruction >> 12 & 7;  // of words and doublewords, all others are reserved
+        return is_atomic(instruction) && instruction >> 27 == 3 && (width == 2 || width == 3);
     }
 
     // simif_t

@@ -15,6 +15,7 @@ MACHINE, USER = 3, 0
 # Words that are no instruction of RV64IM with Zicsr, Zifencei, M and U mode.
 ILLEGAL = (
     0xFFFFFFFF, 0x00053507, 0x02A5F5D3,  # fld, fadd.d
+    0x1800102F, 0x1E264E2F,  # sc of a halfword, and of a width that is none
     0x00C5952F, 0x28C5A52F, 0x10C5A52F,  # A: a width that it does not have, an operation, lr.w with rs2
     0x00007003, 0x00004023,  # widths that loads and stores do not have
     0x04001013, 0x0200101B, 0x4000103B, 0x0200103B, 0x06002033, 0x40001033,  # reserved funct6 and funct7
