@@ -168,7 +168,7 @@ def test_traces(simulator, assemble, tmp_path, suffix):
     assert outcome == simulator.run(assemble(HELLO), 100_000)
     data = path.read_bytes()
     if suffix == "vcd":
-        assert b"$scope module csr $end" in data and b"minstret" in data
+        assert b"$scope module csr $end" in data and b"cause_interrupt" in data
         # Time goes on to the end of the run: two units a cycle.
         assert int(data[data.rindex(b"#") + 1 :].split()[0]) >= 2 * outcome.cycles
     else:
