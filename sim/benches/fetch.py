@@ -58,7 +58,7 @@ class Program:
             if random.random() < 0.5:
                 target = max(BASE, min(pc + 2 * random.randrange(-16, 16), FORBIDDEN - 2))
             if random.random() < 0.05:
-                target = random.choice([FORBIDDEN, FORBIDDEN - 2, FORBIDDEN + 6])
+                target = random.choice([FORBIDDEN, FORBIDDEN - 2, FORBIDDEN + 6, BASE - 8, 0x1000])
             if random.random() < 0.01:
                 target |= 1 << random.randrange(32, 64)
             self.branches[pc] = kind and (kind, target, random.choice([1, 2, 3, 8, 50]))

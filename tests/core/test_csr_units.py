@@ -54,7 +54,10 @@ def test_legality(name):
             ctx.set(unit.number, number)
             shadow = number in USER
             for case in range(32 if shadow else 4):
-                write, machine, enabled = case & 1, case >> 1 & 1, draw.getrandbits(width)
+                write, machine, own = case & 1, case >> 1 & 1, case >> 2 & 1
+                enabled = draw.getrandbits(width)
+                if number % 32 < width:  # half of the cases enable the counter that is read
+                    enabled = enabled & ~(1 << number % 32) | own << number % 32
                 expected = exists(config, number) and not (write and number >> 10 == 3)
                 if not machine:
                     expected = expected and number >> 8 & 3 == 0
