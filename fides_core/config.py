@@ -92,15 +92,17 @@ class CoreConfig:
     """The core: RV64IMAC_Zicsr_Zifencei_Zicntr and what the options add.
 
     ``reset_vector``: address in bytes; ``hart_id``: value of mhartid; ``pmp_entries``: 0, 4, 8 or 16;
-    ``bitmanip``: Zba, Zbb and Zbs; ``zicond``: conditional zero; ``predictor``: None predicts that no branch
-    is taken; ``icache`` and ``dcache``: both or neither, None for tightly-coupled memory; ``hpm_counters``:
-    event counters from mhpmcounter3 on, 0..13 (the events are ``isa.csrs.Event``); ``rvfi``: a port that
-    reports every retired instruction (verification builds only); ``xfides``: the extension, None leaves every
-    trace of it out. Raises ValueError when a value is not possible."""
+    ``late_alu``: a second, simpler ALU behind memory's loads, so that sums, logic and branches do not wait
+    for loads and products; ``bitmanip``: Zba, Zbb and Zbs; ``zicond``: conditional zero; ``predictor``: None
+    predicts that no branch is taken; ``icache`` and ``dcache``: both or neither, None for tightly-coupled
+    memory; ``hpm_counters``: event counters from mhpmcounter3 on, 0..13 (the events are ``isa.csrs.Event``);
+    ``rvfi``: a port that reports every retired instruction (verification builds only); ``xfides``: the
+    extension, None leaves every trace of it out. Raises ValueError when a value is not possible."""
 
     reset_vector: int = 0x1000
     hart_id: int = 0
     pmp_entries: int = 4
+    late_alu: bool = True
     bitmanip: bool = True
     zicond: bool = True
     predictor: PredictorConfig | None = field(default_factory=PredictorConfig)
@@ -189,7 +191,14 @@ class Config:
 
 def _tiny(xfides: XfidesConfig | None) -> CoreConfig:
     return CoreConfig(
-        bitmanip=False, zicond=False, predictor=None, icache=None, dcache=None, hpm_counters=0, xfides=xfides
+        late_alu=False,
+        bitmanip=False,
+        zicond=False,
+        predictor=None,
+        icache=None,
+        dcache=None,
+        hpm_counters=0,
+        xfides=xfides,
     )
 
 

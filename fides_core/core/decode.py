@@ -18,11 +18,12 @@ __all__ = ["DecodeStage", "Forward"]
 
 class Forward(data.Struct):
     """A result on its way to the registers. ``write``: there is one, for register ``rd``; ``ready``:
-    ``value`` is it."""
+    ``value`` is it; ``soon``: the next stage will have it when it leaves that."""
 
     write: 1
     rd: 5
     ready: 1
+    soon: 1
     value: 64
 
 
@@ -96,6 +97,8 @@ class DecodeStage(wiring.Component):
 
         # Operands: the youngest older result wins.
         waiting = self.waiting
+        request = self.x_request
+        late_alu, deferrable = self._config.late_alu, decoder.deferrable
         for name, number, reads, replaced_by in (
             ("rs1", decoder.rs1, decoder.reads_rs1, self.m_forward),
             ("rs2", decoder.rs2, decoder.reads_rs2, self.x_forward),
@@ -115,7 +118,14 @@ class DecodeStage(wiring.Component):
                 m.d.comb += match.eq(matches)
                 with m.If(match):
                     m.d.comb += operand.eq(source.value)
-                not_ready = Mux(match, ~source.ready, not_ready)
+                missing = ~source.ready
+                if stage == "x" and late_alu:
+                    # The late ALU will have the operand.
+                    m.d.comb += self.x_request[f"late_{name}"].eq(
+                        match & missing & reads & deferrable & ~request.exception & ~request.interrupt
+                    )
+                    missing &= ~(deferrable & source.soon)
+                not_ready = Mux(match, missing, not_ready)
             with m.If(reads & not_ready & self.d_valid):
                 m.d.comb += waiting.eq(1)
 
@@ -132,7 +142,6 @@ class DecodeStage(wiring.Component):
             legality.machine.eq(self.machine),
             legality.counters.eq(self.counters),
         ]
-        request = self.x_request
         legal = Signal()
         m.d.comb += legal.eq(
             decoder.legal

@@ -35,12 +35,11 @@ class FetchStage(wiring.Component):
     ``redirect``/``redirect_target`` (64 bits, bytes): fetch goes on there, in the same cycle; what was
     fetched or asked for before is dropped. ``d_*``: the instruction that decode sees in this cycle; it is
     consumed in a cycle with ``d_valid`` and ``d_ready``. ``d_insn``: 32 bits, of which a compressed
-    instruction is the lower 16. ``d_link``: address behind it. ``d_fault``: an access to it faults, and
-    if ``d_fault_second``, only one to its second half, at ``d_link``, does. ``machine`` and ``pmp`` hold for
-    what
-    is fetched; when they change, fetch must be redirected afterwards. ``resolution``: see ``predictor.py``.
-    ``cut_pc``: address of the instruction that is to be cut out next; ``cut``: it moves on to decode, unless
-    there is a redirect.
+    instruction is the lower 16. ``d_link``: address behind it. ``d_fault``: an access to it faults, and if
+    ``d_fault_second``, only one to its second half, at ``d_link``, does. ``machine`` and ``pmp`` hold for
+    what is fetched; when they change, fetch must be redirected afterwards. ``resolution``, ``m_taken``,
+    ``m_wrong``: see ``predictor.py``. ``cut_pc``: address of the instruction that is to be cut out next;
+    ``cut``: it moves on to decode, unless there is a redirect.
     """
 
     def __init__(self, config: CoreConfig):
@@ -51,6 +50,8 @@ class FetchStage(wiring.Component):
                 "redirect": In(1),
                 "redirect_target": In(64),
                 "resolution": In(Resolution(config.predictor)),
+                "m_taken": In(1),
+                "m_wrong": In(1),
                 "machine": In(1),
                 "pmp": In(data.ArrayLayout(PMPEntry, config.pmp_entries)),
                 "d_valid": Out(1),
@@ -124,6 +125,8 @@ class FetchStage(wiring.Component):
                 predictor.f_pc.eq(f_pc),
                 predictor.f_enable.eq(free),
                 predictor.use.eq(arrived & ~suppress),
+                predictor.m_taken.eq(self.m_taken),
+                predictor.m_wrong.eq(self.m_wrong),
                 response.hit.eq(guess.hit),
                 response.taken.eq(guess.taken & ~suppress),
                 response.position.eq(guess.position),

@@ -9,6 +9,7 @@ from ..isa.causes import ExceptionCause
 from .control import MemoryRequest
 from .csr import CSRAccess
 from .decode import Forward
+from .late_alu import LateALU
 from .load_store import LoadLanes
 
 __all__ = ["MemoryStage", "WritebackRequest"]
@@ -32,7 +33,9 @@ class MemoryStage(wiring.Component):
     without an exception. ``security_fault`` with ``security_cause``: the extension's verdict in this stage;
     ``security_no_value``: mtval is 0. ``product``: the multiplier's low half for the instruction here.
     ``forward.value`` is that of a load's data also while the stage is empty, for AMOs in execute.
-    ``reserve``: an LR completes.
+    ``reserve``: an LR completes. ``w_result``: what is in writeback, for the late ALU. ``taken``: what the
+    late branch here does; ``mispredicted``: fetch has gone the other way, everything younger must be dropped,
+    and the core goes on one cycle later at ``corrected``.
     """
 
     def __init__(self, config: CoreConfig):
@@ -50,6 +53,7 @@ class MemoryStage(wiring.Component):
                 "response_error": In(1),
                 "response_data": In(64),
                 "product": In(64),
+                "w_result": In(64),
                 "security_fault": In(1),
                 "security_cause": In(5),
                 "security_no_value": In(1),
@@ -63,6 +67,9 @@ class MemoryStage(wiring.Component):
                 "trap_pc": Out(64),
                 "trap_cause": Out(5),
                 "trap_value": Out(64),
+                "taken": Out(1),
+                "mispredicted": Out(1),
+                "corrected": Out(64),
                 "w_request": Out(WritebackRequest),
             }
         )
@@ -129,6 +136,19 @@ class MemoryStage(wiring.Component):
             m.d.comb += result.eq(~current.access)  # an SC that stores nothing has failed
         with m.Else():
             m.d.comb += result.eq(current.result)
+        if self._config.late_alu:
+            m.submodules.late_alu = late_alu = LateALU()
+            m.d.comb += [
+                late_alu.a.eq(Mux(current.late_rs1, self.w_result, current.result)),
+                late_alu.b.eq(Mux(current.late_rs2, self.w_result, current.operand)),
+                late_alu.control.eq(current.late_control),
+                late_alu.funct3.eq(current.funct3),
+                self.taken.eq(late_alu.taken),
+                self.mispredicted.eq(self.commit & current.late_branch & (late_alu.taken ^ current.followed)),
+            ]
+            m.d.sync += self.corrected.eq(current.alternative)
+            with m.If(current.late):
+                m.d.comb += result.eq(late_alu.result)
         m.d.comb += [
             self.forward.write.eq(self.valid & current.write),
             self.forward.rd.eq(current.rd),

@@ -53,7 +53,8 @@ class Resolution(wiring.Signature):
     """What execute found. ``valid``: an instruction leaves execute and moves on; ``link``: address behind it
     (bits [31:1]); ``target``: where it goes if ``taken`` (bits [31:1]). ``branch``, ``jump``, ``call``,
     ``ret``: what it is (a call or return is a jump, too); ``wrong``: fetch did not follow it; ``snapshot``:
-    what the prediction had attached to it."""
+    what the prediction had attached to it. ``kept``: it is not dropped at the last moment. ``late``: a branch
+    of which ``taken``, and mostly ``wrong``, are known one cycle later."""
 
     def __init__(self, config: PredictorConfig | None):
         super().__init__(
@@ -67,6 +68,8 @@ class Resolution(wiring.Signature):
                 "call": Out(1),
                 "ret": Out(1),
                 "wrong": Out(1),
+                "late": Out(1),
+                "kept": Out(1),
                 "snapshot": Out(snapshot_layout(config)),
             }
         )
@@ -76,7 +79,8 @@ class Predictor(wiring.Component):
     """``f_pc`` (bits [31:1]): where fetch asks next, taken over with ``f_enable``; ``group`` is about what
     was
     asked last, from the following cycle on. ``use``: that group has arrived and its prediction is followed,
-    so that its outcome enters the history. ``x``: see ``Resolution``."""
+    so that its outcome enters the history. ``x``: see ``Resolution``; ``m_taken`` and ``m_wrong`` complete it
+    in the following cycle for late branches, one cycle before fetch goes on at their successor."""
 
     def __init__(self, config: PredictorConfig):
         self._config = config
@@ -87,6 +91,8 @@ class Predictor(wiring.Component):
                 "use": In(1),
                 "group": Out(GroupPrediction(config)),
                 "x": In(Resolution(config)),
+                "m_taken": In(1),
+                "m_wrong": In(1),
             }
         )
 
@@ -134,6 +140,8 @@ class Predictor(wiring.Component):
                 r_tag.eq(self.f_pc[2 + index_bits :]),
                 r_first.eq(self.f_pc[:2]),
             ]
+        late_repair = Signal()
+        late_history = Signal(config.history, reset_less=True)
         if config.history:
             with m.If(self.use & group.hit & is_branch):
                 m.d.comb += next_history.eq(Cat(counter_read.data[1], history))
@@ -147,47 +155,61 @@ class Predictor(wiring.Component):
             )
             with m.If(x.valid & x.wrong):
                 m.d.comb += next_history.eq(repaired)
+            with m.If(late_repair):
+                m.d.comb += next_history.eq(late_history)
             m.d.sync += history.eq(next_history)
 
         # Training, one cycle after execute: which group does the last halfword lie in?
         u_last = Signal(29)
         u = Signal(
             data.StructLayout(
-                {"link": 31, "target": 31, "kind": Kind, "counter": 2, "history": config.history}
+                {"link": 31, "target": 31, "kind": Kind, "counter": 2, "history": config.history, "known": 1,
+                 "late": 1, "taken": 1, "wrong": 1}
             ),
             reset_less=True,
         )  # fmt: skip
-        u_entry = Signal()
-        u_branch = Signal()
+        u_valid = Signal()
         u_push = Signal()
         u_pop = Signal()
-        known = x.snapshot.hit
-        up = Mux(x.snapshot.counter == 3, 3, x.snapshot.counter + 1)
-        down = Mux(x.snapshot.counter == 0, 0, x.snapshot.counter - 1)
         m.d.sync += [
-            u_entry.eq(x.valid & ((x.wrong & x.taken) | (known & ~x.branch & ~x.jump))),
-            u_branch.eq(x.valid & x.branch & (known | x.taken)),
-            u_push.eq(x.valid & x.call),
-            u_pop.eq(x.valid & x.ret),
+            u_valid.eq(x.kept),
+            u_push.eq(x.kept & x.call),
+            u_pop.eq(x.kept & x.ret),
             u.link.eq(x.link),
             u.target.eq(x.target),
             u.kind.eq(Mux(x.branch, Kind.BRANCH, Mux(x.ret, Kind.RETURN, Mux(x.jump, Kind.JUMP, Kind.NONE)))),
-            u.counter.eq(Mux(known, Mux(x.taken, up, down), 2)),
+            u.counter.eq(x.snapshot.counter),
             u.history.eq(x.snapshot.history),
+            u.known.eq(x.snapshot.hit),
+            u.late.eq(x.late),
+            u.taken.eq(x.taken),
+            u.wrong.eq(x.wrong),
+            late_repair.eq(u_valid & self.m_wrong),
+            late_history.eq(Mux(self.m_taken | u.known, Cat(self.m_taken, u.history), u.history)),
         ]
+        u_taken = Signal()
+        u_wrong = Signal()
+        u_counter = Signal(2)
+        with m.If(~u.known):
+            m.d.comb += u_counter.eq(2)
+        with m.Elif(u_taken):
+            m.d.comb += u_counter.eq(Mux(u.counter == 3, 3, u.counter + 1))
+        with m.Else():
+            m.d.comb += u_counter.eq(Mux(u.counter == 0, 0, u.counter - 1))
+        m.d.comb += [u_taken.eq(u.taken | (u.late & self.m_taken)), u_wrong.eq(u.wrong | self.m_wrong)]
         last = Signal(31)
         m.d.comb += [
             last.eq(u.link - 1),
             u_last.eq(last[2:]),
             target_write.addr.eq(u_last),
-            target_write.en.eq(u_entry),
+            target_write.en.eq(u_valid & ((u_wrong & u_taken) | (u.known & (u.kind == Kind.NONE)))),
             target_write.data.kind.eq(u.kind),
             target_write.data.position.eq(last[:2]),
             target_write.data.tag.eq(u_last[index_bits:]),
             target_write.data.target.eq(u.target),
             counter_write.addr.eq(u_last ^ Cat(Const(0, counter_bits - config.history), u.history)),
-            counter_write.en.eq(u_branch),
-            counter_write.data.eq(u.counter),
+            counter_write.en.eq(u_valid & (u.kind == Kind.BRANCH) & (u.known | u_taken)),
+            counter_write.data.eq(u_counter),
         ]
 
         if config.return_stack:
