@@ -97,7 +97,9 @@ class FetchStage(wiring.Component):
             response.fault.eq(pmp.fault | bus.err.replicate(2)),
         ]
 
-        # Two buffered groups in front of the response.
+        # Two buffered groups in front of the response. While there is one, the next is asked for in the hope
+        # that one leaves until it comes; else it is dropped and asked for again.
+        overflow = Signal()
         first = Signal(group_layout, reset_less=True)
         second = Signal(group_layout, reset_less=True)
         level = Signal(2)
@@ -114,7 +116,7 @@ class FetchStage(wiring.Component):
             following.eq(Mux(outstanding & ~discard, Cat(Const(0, 2), r_pc[2:] + 1), pending)),
             f_pc.eq(following),
             free.eq(~outstanding | bus.rvalid),
-            bus.req.eq(free & (self.redirect | ~level[1] & ~(level[0] & outstanding & ~discard))),
+            bus.req.eq(free & (self.redirect | ~level[1])),
             bus.addr.eq(Cat(Const(0, 3), f_pc[2:])),
             granted.eq(bus.req & bus.gnt),
         ]
@@ -125,6 +127,7 @@ class FetchStage(wiring.Component):
                 predictor.f_pc.eq(f_pc),
                 predictor.f_enable.eq(free),
                 predictor.use.eq(arrived & ~suppress),
+                predictor.drop.eq(overflow),
                 predictor.m_taken.eq(self.m_taken),
                 predictor.m_wrong.eq(self.m_wrong),
                 response.hit.eq(guess.hit),
@@ -153,16 +156,16 @@ class FetchStage(wiring.Component):
         with m.If(self.redirect):
             m.d.sync += pc_high.eq(self.redirect_target[32:])
 
-        # Cut the instruction at a_pc out of the oldest group, or of that and the first halfword behind it.
+        # Cut the instruction at a_pc out of the oldest group. What it has of an instruction that goes on in the
+        # next one is stashed as soon as possible, so that the group can go.
         head = Signal(group_layout)
-        tail = Signal(group_layout)
         head_valid = Signal()
-        tail_valid = Signal()
+        stash = Signal()
+        stashed = Signal()
+        stashed_half = Signal(16, reset_less=True)
         m.d.comb += [
             head.eq(Mux(level != 0, first, response)),
-            tail.eq(Mux(level[1], second, response)),
             head_valid.eq((level != 0) | arrived),
-            tail_valid.eq(level[1] | (level[0] & arrived)),
         ]
         at = a_pc[:2]
         low = Signal(16)
@@ -180,70 +183,75 @@ class FetchStage(wiring.Component):
                         high.eq(head.words.word_select(position + 1, 16)),
                         high_fault.eq(head.fault[(position + 1) >> 1]),
                     ]
-            with m.Default():
-                m.d.comb += [high.eq(tail.words[:16]), high_fault.eq(tail.fault[0])]
+            with m.Default():  # stashed
+                m.d.comb += [high.eq(head.words[:16]), high_fault.eq(head.fault[0])]
+        with m.If(stashed):
+            m.d.comb += [low.eq(stashed_half), low_fault.eq(0)]
         full = Signal()  # the instruction has 32 bits
         wide = Signal()  # and all of it may be had
-        crosses = Signal()
-        complete = Signal()
+        crosses = Signal()  # its second half is not in this group
+        last = Signal(2)  # its last halfword in this group
         m.d.comb += [
             full.eq((low[:2] == 3) & ~low_fault),
-            crosses.eq(full & (at == 3)),
-            complete.eq(head_valid & (~crosses | tail_valid)),
+            crosses.eq(full & (at == 3) & ~stashed),
             wide.eq(full & ~high_fault),
+            last.eq(Mux(stashed, 0, at + wide)),
         ]
         link = Signal(31)
         m.d.comb += link.eq(a_pc + Cat(~wide, wide))
 
         # Where it ends, and what its prediction is.
         leaves = Signal()  # the predicted path leaves the group behind this instruction
-        leaves_tail = Signal()
-        target = Signal(31)
         snapshot = Signal(snapshot_layout(config.predictor))
-        m.d.comb += target.eq(head.target)
         if predicting:
-            here = Signal()  # the head's prediction is about this instruction
-            there = Signal()  # the tail's is
+            here = Signal()  # the prediction is about this instruction
             early = Signal()  # an instruction that starts where the prediction says that one ends
             m.d.comb += [
-                early.eq(full & (at == head.position)),
-                here.eq(head.hit & ((head.position == at + wide) | early)),
-                there.eq(crosses & wide & tail.hit & (tail.position == 0)),
+                early.eq(full & ~stashed & (at == head.position)),
+                here.eq(head.position == last),
                 redo.eq(head_valid & early & head.taken & ~self.redirect),
-                leaves.eq(head.taken & (head.position == at + wide) & ~crosses),
-                leaves_tail.eq(there & tail.taken),
-                snapshot.hit.eq(here | there),
-                snapshot.counter.eq(Mux(there, tail.counter, head.counter)),
-                snapshot.history.eq(Mux(there, tail.history, head.history)),
+                leaves.eq(here & head.taken & ~crosses),
+                snapshot.hit.eq(head.hit & (here | early)),
+                snapshot.counter.eq(head.counter),
+                snapshot.history.eq(head.history),
             ]
-            with m.If(leaves_tail):
-                m.d.comb += target.eq(tail.target)
 
         delivered = Signal()
         pops = Signal()
-        pops_tail = Signal()
+        begins = Signal()  # another one begins with the last halfword of the group
         m.d.comb += [
-            delivered.eq(complete & ~redo & (~self.d_valid | self.d_ready)),
-            pops.eq(delivered & (leaves | (at == 3) | (wide & (at == 2)))),
-            pops_tail.eq(delivered & leaves_tail),
+            delivered.eq(head_valid & ~crosses & ~redo & (~self.d_valid | self.d_ready)),
+            begins.eq((head.words[48:50] == 3) & ~head.fault[1] & ~(head.taken & (head.position == 3))),
+            stash.eq(begins & ((head_valid & crosses) | (delivered & ~leaves & (last == 2)))),
+            pops.eq((delivered & (leaves | (last == 3))) | stash),
         ]
         with m.If(self.redirect):
             m.d.sync += a_pc.eq(self.redirect_target[1:32])
         with m.Elif(delivered):
-            m.d.sync += a_pc.eq(Mux(leaves | leaves_tail, target, link))
+            m.d.sync += a_pc.eq(Mux(leaves, head.target, link))
+        with m.If(overflow & ~self.redirect):
+            m.d.sync += [pending.eq(r_pc), again.eq(suppress)]
         with m.If(redo):
             m.d.sync += [pending.eq(a_pc), again.eq(1)]
+        with m.If(self.redirect):
+            m.d.sync += stashed.eq(0)
+        with m.Elif(stash | delivered):
+            m.d.sync += stashed.eq(stash)
+        with m.If(stash):
+            m.d.sync += stashed_half.eq(head.words[48:])
 
         # The buffer after this cycle: what remains of first, second and the response, moved up.
-        remaining = Signal(3)
-        m.d.comb += remaining.eq(level + arrived - pops - pops_tail)
+        remaining = Signal(2)
+        m.d.comb += [
+            overflow.eq(arrived & level[1] & ~pops),
+            remaining.eq(level + (arrived & ~overflow) - pops),
+        ]
         with m.If(self.redirect | redo):
             m.d.sync += level.eq(0)
         with m.Else():
             m.d.sync += level.eq(remaining)
-        # An empty buffer's tail is the response.
         with m.If(pops | (level == 0)):
-            m.d.sync += first.eq(tail)
+            m.d.sync += first.eq(Mux(level[1], second, response))
         with m.If(~level[1] | pops):
             m.d.sync += second.eq(response)
 

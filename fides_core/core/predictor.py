@@ -89,6 +89,7 @@ class Predictor(wiring.Component):
                 "f_pc": In(31),
                 "f_enable": In(1),
                 "use": In(1),
+                "drop": In(1),
                 "group": Out(GroupPrediction(config)),
                 "x": In(Resolution(config)),
                 "m_taken": In(1),
@@ -157,7 +158,8 @@ class Predictor(wiring.Component):
                 m.d.comb += next_history.eq(repaired)
             with m.If(late_repair):
                 m.d.comb += next_history.eq(late_history)
-            m.d.sync += history.eq(next_history)
+            with m.If(~self.drop | x.valid & x.wrong | late_repair):
+                m.d.sync += history.eq(next_history)
 
         # Training, one cycle after execute: which group does the last halfword lie in?
         u_last = Signal(29)
