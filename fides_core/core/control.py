@@ -1,5 +1,6 @@
 """What decode tells the later stages: control signals and the payloads between stages."""
 
+from amaranth.hdl import signed
 from amaranth.lib import data, enum
 
 from .alu import AluControl
@@ -74,8 +75,8 @@ class ExecuteRequest(data.Struct):
     """Decode to execute. Operands are final; ``cause`` is valid with ``exception`` or ``interrupt``; ``far``:
     the address of the instruction is 2^32 or more (fetch knows its upper half); ``link``: address behind it;
     ``second``: an instruction access fault of its second half, which is at ``link``; ``rd`` of a landing pad
-    holds bits [4:0] of its compartment. ``late_rs1``, ``late_rs2``: the operand is the result of the
-    instruction just ahead, which comes out of the memory stage (see ``late_alu.py``)."""
+    holds bits [4:0] of its compartment. ``late``: it is one for the late ALU, its other
+    operand will be the result of the instruction just ahead."""
 
     pc: 32
     link: 32
@@ -83,8 +84,8 @@ class ExecuteRequest(data.Struct):
     second: 1
     rs1: 64
     rs2: 64
-    late_rs1: 1
-    late_rs2: 1
+    late: 1
+    late_control: LateControl
     immediate: 32  # signed; the word itself of an illegal instruction
     control: Control
     rd: 5
@@ -97,9 +98,9 @@ class MemoryRequest(data.Struct):
     """Execute to memory. ``result``: the result; address for loads and stores; operand for CSR instructions;
     mtval of an exception, unless it is a control-flow exception (pc) or an interrupt (0).
 
-    For the late ALU, with ``late``: its operands are ``result`` and ``operand``, or the result in writeback
-    (``late_rs1``, ``late_rs2``). ``late_branch``: fetch has ``followed`` it or gone on behind it; the other
-    way is ``alternative``."""
+    ``late``: the late ALU's operands are ``result`` and the result in writeback. ``late_branch``: one of
+    those that is a branch; fetch has ``followed`` it or gone on behind it, the other way is ``alternative``,
+    whose bits [63:33] are equal."""
 
     pc: 32
     far: 1
@@ -121,10 +122,7 @@ class MemoryRequest(data.Struct):
     interrupt: 1
     cause: 5
     late: 1
-    late_rs1: 1
-    late_rs2: 1
     late_control: LateControl
-    operand: 64
     late_branch: 1
     followed: 1
-    alternative: 64
+    alternative: signed(34)

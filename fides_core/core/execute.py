@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import CoreConfig
 from ..isa.causes import ExceptionCause
-from .alu import ALU, AluResult
+from .alu import ALU
 from .atomics import Atomics, AtomicStep, Reservation
 from .bus import DataBus
 from .control import ExecuteRequest, MemoryRequest, Result, SecurityOp
@@ -158,13 +158,12 @@ class ExecuteStage(wiring.Component):
         # Jumps and branches.
         taken = Signal()
         wrong = Signal()
-        late = x.late_rs1 | x.late_rs2
-        late_branch = control.branch & late
+        late_branch = control.branch & x.late
         condition = Mux(control.funct3[2], alu.less, alu.equal) ^ control.funct3[0]
         to_target = address[1:] == self.next_pc[1:]
         to_link = x.link[1:] == self.next_pc[1:]
         m.d.comb += [
-            taken.eq(control.jump | (control.branch & ~late & condition)),
+            taken.eq(control.jump | (control.branch & ~x.late & condition)),
             # Of a late branch only that fetch has gone one of its two ways; else it goes on behind it.
             wrong.eq(Mux(taken, ~to_target, ~to_link & ~(late_branch & to_target))),
             self.target.eq(Cat(Const(0, 1), address[1:])),
@@ -355,8 +354,6 @@ class ExecuteStage(wiring.Component):
                     m.d.comb += select.eq(Result.DIVIDER)
                 with m.Default():
                     m.d.comb += select.eq(Result.ADDRESS)
-        with m.If(late):
-            m.d.comb += select.eq(Result.DIVIDER)  # the first operand
         with m.If(control.keep_upper):
             m.d.comb += select_upper.eq(Result.DIVIDER)
         with m.If(masked & data_access & (select == Result.ADDRESS)):
@@ -399,22 +396,15 @@ class ExecuteStage(wiring.Component):
             request.exception.eq(exception),
             request.interrupt.eq(interrupt),
             request.cause.eq(cause),
-            request.late.eq(late),
-            request.late_rs1.eq(x.late_rs1),
-            request.late_rs2.eq(x.late_rs2),
-            request.late_control.logic.eq(control.alu.result == AluResult.LOGIC),
-            request.late_control.function.eq(control.alu.function),
-            request.late_control.subtract.eq(control.alu.subtract),
-            request.late_control.unsigned.eq(control.alu.unsigned),
-            request.late_control.word.eq(control.alu.word),
-            request.operand.eq(alu.b),
+            request.late.eq(x.late),
+            request.late_control.eq(x.late_control),
             request.late_branch.eq(late_branch),
             request.followed.eq(to_target),
-            request.alternative.eq(Mux(to_target, x.link, self.target)),
+            request.alternative.eq(Mux(to_target, x.link, self.target[:34])),
             self.forward.write.eq(valid & control.write),
             self.forward.rd.eq(x.rd),
             self.forward.ready.eq(
-                ~(control.load | control.conditional | control.multiply | control.csr | late)
+                ~(control.load | control.conditional | control.multiply | control.csr | x.late)
             ),
             self.forward.soon.eq(~(control.multiply & (control.funct3 != 0))),
             self.forward.value.eq(result),

@@ -156,8 +156,8 @@ class FetchStage(wiring.Component):
         with m.If(self.redirect):
             m.d.sync += pc_high.eq(self.redirect_target[32:])
 
-        # Cut the instruction at a_pc out of the oldest group. What it has of an instruction that goes on in the
-        # next one is stashed as soon as possible, so that the group can go.
+        # Cut the instruction at a_pc out of the oldest group. What it has of an instruction that goes on in
+        # the next one is stashed as soon as possible, so that the group can go.
         head = Signal(group_layout)
         head_valid = Signal()
         stash = Signal()

@@ -1,6 +1,6 @@
 """Memory: data responses, CSR accesses, and the one place where traps are taken."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -69,7 +69,7 @@ class MemoryStage(wiring.Component):
                 "trap_value": Out(64),
                 "taken": Out(1),
                 "mispredicted": Out(1),
-                "corrected": Out(64),
+                "corrected": Out(signed(64)),
                 "w_request": Out(WritebackRequest),
             }
         )
@@ -126,6 +126,7 @@ class MemoryStage(wiring.Component):
 
         late = current.multiply & (current.funct3 != 0)  # the upper half of a product
         result = Signal(64)
+        late_result = Signal(64)
         with m.If(current.load):
             m.d.comb += result.eq(lanes.data)
         with m.Elif(current.csr):
@@ -134,21 +135,22 @@ class MemoryStage(wiring.Component):
             m.d.comb += result.eq(self.product)
         with m.Elif(current.conditional):
             m.d.comb += result.eq(~current.access)  # an SC that stores nothing has failed
+        with m.Elif(current.late):
+            m.d.comb += result.eq(late_result)
         with m.Else():
             m.d.comb += result.eq(current.result)
         if self._config.late_alu:
             m.submodules.late_alu = late_alu = LateALU()
             m.d.comb += [
-                late_alu.a.eq(Mux(current.late_rs1, self.w_result, current.result)),
-                late_alu.b.eq(Mux(current.late_rs2, self.w_result, current.operand)),
+                late_alu.late.eq(self.w_result),
+                late_alu.other.eq(current.result),
                 late_alu.control.eq(current.late_control),
                 late_alu.funct3.eq(current.funct3),
+                late_result.eq(late_alu.result),
                 self.taken.eq(late_alu.taken),
                 self.mispredicted.eq(self.commit & current.late_branch & (late_alu.taken ^ current.followed)),
             ]
             m.d.sync += self.corrected.eq(current.alternative)
-            with m.If(current.late):
-                m.d.comb += result.eq(late_alu.result)
         m.d.comb += [
             self.forward.write.eq(self.valid & current.write),
             self.forward.rd.eq(current.rd),

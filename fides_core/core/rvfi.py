@@ -101,6 +101,7 @@ def report_retirement(m, rvfi, *, decode, execute, memory, csr, w_result, dbus):
             m_data.eq(Mux(atomic, x_data, dbus.wdata)),
         ]
 
+    late, second = memory.current.late, memory.current.late_control.second
     entering = Signal()  # the next instruction is the first of a handler
     order = Signal(64)
     report = Signal()
@@ -127,8 +128,8 @@ def report_retirement(m, rvfi, *, decode, execute, memory, csr, w_result, dbus):
             ),
             w["rs1_addr"].eq(m_operands.rs1_addr),
             w["rs2_addr"].eq(m_operands.rs2_addr),
-            w["rs1_rdata"].eq(Mux(memory.current.late_rs1, memory.w_result, m_operands.rs1_rdata)),
-            w["rs2_rdata"].eq(Mux(memory.current.late_rs2, memory.w_result, m_operands.rs2_rdata)),
+            w["rs1_rdata"].eq(Mux(late & ~second, memory.w_result, m_operands.rs1_rdata)),
+            w["rs2_rdata"].eq(Mux(late & second, memory.w_result, m_operands.rs2_rdata)),
             w["rd_addr"].eq(Mux(memory.w_request.write, memory.w_request.rd, 0)),
             w["mem_addr"].eq(m_address & ~Const(7, 32)),
             w["mem_rmask"].eq(m_loaded),
