@@ -11,7 +11,7 @@ from ..config import CoreConfig
 from ..isa.causes import InterruptCause
 from ..isa.csrs import CSR, Event, XfidesCSR, counted_event
 from .counters import CounterMemory, CSRAccess
-from .pmp import AddressMatch, PMPEntry, PMPSettings
+from .pmp import AddressMatch, PMPEntry, PMPSettings, napot_ignored
 
 __all__ = ["CSRAccess", "CSRLegality", "CSRFile", "counter_numbers", "implemented_csrs"]
 
@@ -92,7 +92,8 @@ class CSRFile(wiring.Component):
 
     ``trap``: enter the handler, with ``trap_pc`` (64 bits, even), ``trap_cause``, ``trap_interrupt``,
     ``trap_value``. ``mret``: return. ``handler``: trap vector for the last trap taken; ``mepc`` the return
-    address. Not in a cycle with ``m_write``.
+    address. Not in a cycle with ``m_write``. ``pmp``: what a write changes holds from the next cycle on, but
+    ``ignored`` from the one after it.
     """
 
     def __init__(self, config: CoreConfig):
@@ -147,6 +148,7 @@ class CSRFile(wiring.Component):
         vector = Signal(30, reset_less=True)
         vectored = Signal(reset_less=True)
         pmp_address = [Signal(30, name=f"pmpaddr{i}", reset_less=True) for i in range(config.pmp_entries)]
+        pmp_ignored = [Signal(29, name=f"pmpignored{i}", reset_less=True) for i in range(config.pmp_entries)]
         epc = Signal(63, reset_less=True)
         value = Signal(64, reset_less=True)
         cause = Signal(6)  # 0 after a reset (privileged ISA, section 3.4)
@@ -208,7 +210,11 @@ class CSRFile(wiring.Component):
         frozen = Signal(config.pmp_entries)
         for i, entry in enumerate(settings):
             m.d.comb += [pmp[i][name].eq(entry[name]) for name in ("r", "w", "x", "a", "locked")]
-            m.d.comb += [pmp[i].address.eq(pmp_address[i]), frozen[i].eq(entry.locked)]
+            m.d.comb += [
+                pmp[i].address.eq(pmp_address[i]),
+                pmp[i].ignored.eq(pmp_ignored[i]),
+                frozen[i].eq(entry.locked),
+            ]
             if i + 1 < len(settings):
                 # The address below a locked TOR entry is part of that entry.
                 above = settings[i + 1]
@@ -223,6 +229,19 @@ class CSRFile(wiring.Component):
                         with m.Case(i):
                             m.d.comb += writable.eq(~frozen[i])
             m.d.comb += self.flush.eq(self.m_write & protection)
+            # One cycle late, off the path from the register that is read: whatever depends on it is fetched
+            # again.
+            written = Signal(30, reset_less=True)
+            changed = Signal(config.pmp_entries, reset_less=True)
+            ignored = Signal(29)
+            m.d.sync += [
+                written.eq(self.m_wdata),
+                changed.eq(Mux(self.m_write & protection & number[4], Const(1) << number[:4], 0) & ~frozen),
+            ]
+            m.d.comb += ignored.eq(napot_ignored(written))
+            for i, entry in enumerate(pmp_ignored):
+                with m.If(changed[i]):
+                    m.d.sync += entry.eq(ignored)
 
         # Whole registers elsewhere.
         other = Signal(64)
@@ -274,9 +293,7 @@ class CSRFile(wiring.Component):
 
         # What an instruction writes to mcountinhibit already holds for itself.
         uncounted = Signal()
-        m.d.comb += uncounted.eq(
-            Mux(self.m_write & selected(CSR.MCOUNTINHIBIT), wdata[2], inhibit[2])
-        )
+        m.d.comb += uncounted.eq(Mux(self.m_write & selected(CSR.MCOUNTINHIBIT), wdata[2], inhibit[2]))
         # Halting for a debugger (dcsr.stopcount) would stop the increments here.
         m.d.comb += memory.increment.eq(
             Cat(~inhibit[0], Const(0, 1), self.retire & ~uncounted, *self._events(inhibit[3:]))

@@ -1,7 +1,8 @@
 """Pipelined multiplier: a product a cycle, its lower half in the memory stage, its upper half in writeback.
 
-The operands are cut into pieces that fit one 25 x 18 signed DSP block, so that every product has a register
-right behind it and no DSP blocks are cascaded.
+The operands are cut into pieces that fit one 25 x 18 signed DSP block, and every product has a register right
+behind it. Most blocks add something to their product: what another block gives, as far as it lies above the
+lowest bit of this product; the bits below pass by. Synthesis recognises that, and takes the block's adder.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
@@ -45,48 +46,64 @@ class Multiplier(wiring.Component):
         b_signed = ~self.x_funct3[1]
 
         m_word = Signal()
-        rows = []
+        products = {}  # by the lowest bit of the pieces of a and b
         for b_low, b in _pieces(self.x_b, b_signed, _B_PIECES):
-            products = []
             for a_low, a in _pieces(self.x_a, a_signed, _A_PIECES):
                 product = Signal(signed(len(a) + len(b)), name=f"product_{a_low}_{b_low}")
                 with m.If(self.m_enable):
                     m.d.sync += product.eq(a * b)
-                products.append(product)
-            # The outer products do not overlap, but the sign of the lower one, which only the top piece of b
-            # can make negative, takes one off the upper one.
-            low, middle, high = products
-            row = Signal(signed(84), name=f"row_{b_low}")
-            outer = (
-                Cat(low, low[-1].replicate(48 - len(low)), high - low[-1])
-                if b_low == 51
-                else Cat(low, Const(0, 48 - len(low)), high)
-            )
-            m.d.comb += row.eq(outer.as_signed() + (middle << 24))
-            rows.append((b_low, row))
+                products[a_low, b_low] = product
         with m.If(self.m_enable):
             m.d.sync += m_word.eq(self.x_word)
 
-        first = Signal(signed(102))
-        second = Signal(signed(102))
-        middle = Signal(31)
+        def add(upper, lower, distance, width, name):
+            """Signed ``upper`` * 2**distance + ``lower``, and how it is made: the bits of ``lower`` that
+            pass by, the sum of the others with ``upper``, of ``width`` bits."""
+            total = Signal(signed(width), name=name)
+            m.d.comb += total.eq(upper + (lower >> distance))
+            return lower[:distance], total
+
+        # Four sums reach into the lower half, at bits 0, 24, 34 and 48; the first three are unsigned.
+        p = products
+        at_0 = Cat(*add(p[0, 17], p[0, 0], 17, 42, "at_0"))[:58]
+        at_24 = Cat(*add(p[24, 17], p[24, 0], 17, 42, "at_24"))[:58]
+        at_34 = Cat(*add(p[24, 34], p[0, 34], 24, 42, "at_34"))[:66]
+        at_48 = Cat(*add(p[0, 51], p[48, 0], 3, 39, "at_48")).as_signed()
+        # The others, from bit 65 on, do not.
+        at_65 = Signal(63)
+        low_10, total = add(p[24, 51], p[48, 17], 10, 40, "at_75")
+        low_7, total = add(p[48, 34], total, 7, 36, "at_82")
+        low_17, total = add(p[48, 51], total, 17, 32, "at_99")
+        m.d.comb += at_65.eq(Cat(low_10, low_7, low_17, total))
+
+        # Above bit 64 these sums are added in writeback, but for the carry.
+        first = Signal(82)
+        second = Signal(signed(68))  # from bit 34 on
+        middle = Signal(31)  # bits [64:34], the highest of them the carry
         m.d.comb += [
-            first.eq(rows[0][1] + (rows[1][1] << 17)),
-            second.eq(rows[2][1] + (rows[3][1] << 17)),
-            # Bits [64:34] of the product, the highest of them the carry into the upper half.
+            first.eq(Cat(at_0[:24], at_0[24:] + at_24)),
+            second.eq(Cat(at_34[:14], at_34[14:] + at_48)),
             middle.eq(first[34:64] + second[:30]),
         ]
         low = Cat(first[:34], middle[:30])
         m.d.comb += self.m_result.eq(Cat(low[:32], Mux(m_word, low[31].replicate(32), low[32:])))
 
-        w_first = Signal(signed(38), reset_less=True)
-        w_second = Signal(64, reset_less=True)
+        w_first = Signal(18, reset_less=True)
+        w_second = Signal(signed(38), reset_less=True)
+        w_third = Signal(63, reset_less=True)  # from bit 65 on
         w_carry = Signal(reset_less=True)
-        m.d.sync += [w_first.eq(first[64:].as_signed()), w_second.eq(second[30:94]), w_carry.eq(middle[30])]
-        # The carry as an extra low bit keeps the sum on one carry chain.
+        m.d.sync += [
+            w_first.eq(first[64:]),
+            w_second.eq(second[30:]),
+            w_third.eq(at_65),
+            w_carry.eq(middle[30]),
+        ]
+        # The carry as an extra low bit keeps a sum on one carry chain.
+        both = Signal(signed(39))
         total = Signal(65)
         m.d.comb += [
-            total.eq(Cat(w_carry, w_first).as_signed() + Cat(w_carry, w_second)),
+            both.eq(w_first + w_second),
+            total.eq(Cat(w_carry, both).as_signed() + Cat(w_carry, Const(0, 1), w_third)),
             self.w_result.eq(total[1:]),
         ]
         return m

@@ -5,7 +5,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["AddressMatch", "PMPSettings", "PMPEntry", "PMPChecker", "PMPPairChecker"]
+__all__ = ["AddressMatch", "PMPSettings", "PMPEntry", "PMPChecker", "PMPPairChecker", "napot_ignored"]
 
 
 class AddressMatch(enum.IntEnum, shape=2):
@@ -29,7 +29,8 @@ class PMPSettings(data.Struct):
 
 class PMPEntry(data.Struct):
     """One entry; ``address`` holds address bits [31:2] (pmpaddr[29:0]; the bits above are hard-wired to
-    0)."""
+    0). ``ignored``, which must be ``napot_ignored(address)``, are the address bits [31:3] that NAPOT does not
+    compare; a register of its own spares both checkers finding them."""
 
     r: 1
     w: 1
@@ -37,40 +38,53 @@ class PMPEntry(data.Struct):
     a: AddressMatch
     locked: 1
     address: 30
+    ignored: 29
+
+
+def napot_ignored(address):
+    """The bits [31:3] of addresses that NAPOT does not compare (29 bits), of address bits [31:2] (30 bits):
+    the trailing ones and the zero above them."""
+    return (address ^ (address + 1))[1:30]
+
+
+def _every(bits):
+    """Whether all ``bits`` are set, on a carry chain: in LUTs, synthesis mixes this with what the bits are
+    made of, and takes more of them."""
+    return (bits + 1)[len(bits)]
 
 
 class _Bound:
-    """Comparisons of the aligned pair of words with number ``pair`` (address bits [31:3]) with one entry's
-    address, which serve both words: ``even_below`` and ``odd_below``: that word is below the address;
-    ``equal``: the address lies in the pair; ``napot``: the pair is in the entry's NAPOT region, none of which
-    is smaller than a pair."""
+    """Comparisons of words with one entry's address: ``word`` is the number of a word (address bits [31:2])
+    or, without the lowest bit, of an aligned pair. ``below``: the word, or the last one of the pair, is below
+    the address; ``equal``: the address lies in the word's pair; ``napot``: the pair is in the entry's NAPOT
+    region, none of which is smaller than a pair; ``partial``: only the first word of the pair is below."""
 
-    def __init__(self, m, pair, entry, index: int):
-        upper, lowest = entry.address[1:], entry.address[0]
-        self.even_below = Signal(name=f"even_below{index}")
-        self.odd_below = Signal(name=f"odd_below{index}")
+    def __init__(self, m, word, entry, index: int):
+        address = entry.address[30 - len(word) :]
+        pair, upper = word[-29:], entry.address[1:]
+        self.below = Signal(name=f"below{index}")
         self.equal = Signal(name=f"equal{index}")
         self.napot = Signal(name=f"napot{index}")
-        # NAPOT: the trailing ones and the zero above them are not compared.
-        ignored = Signal(30, name=f"ignored{index}")
+        self.partial = Signal(name=f"partial{index}")
+        # Three bits at a time, one LUT says that they are less, another one that they are equal, and a carry
+        # chain goes on from there. The lowest group is that of the two lowest bits of pairs.
+        tops = range(len(word) - 27, len(word) + 1, 3)
+        less, same = Signal(10, name=f"less{index}"), Signal(10, name=f"same{index}")
+        for group, top in enumerate(tops):
+            low = max(top - 3, 0)
+            m.d.comb += [
+                less[group].eq(word[low:top] < address[low:top]),
+                same[group].eq(word[low:top] == address[low:top]),
+            ]
+        same_pair = pair[:2] == upper[:2]
+        different = Signal(29, name=f"different{index}")
         m.d.comb += [
-            # The odd word is the last one of its pair, so it is below a bound only if the whole pair is.
-            self.odd_below.eq(pair < upper),
-            self.equal.eq(pair == upper),
-            self.even_below.eq(self.odd_below | (self.equal & lowest)),
-            ignored.eq(entry.address ^ (entry.address + 1)),
-            self.napot.eq(((pair ^ upper) & ~ignored[1:]) == 0),
+            self.below.eq((less + (less | same))[10]),
+            self.equal.eq(_every(Cat(same_pair, same[1:]))),
+            different.eq((pair ^ upper) & ~entry.ignored),
+            self.napot.eq(_every(Cat(~different[low : low + 2].any() for low in range(0, 29, 2)))),
+            self.partial.eq(self.equal & entry.address[0]),
         ]
-
-
-def _bounds(m, entries, address, count: int):
-    """For each entry: the entry, its own comparisons, and whether even and odd word are below the entry
-    before it, which is where a TOR region begins."""
-    even_before = odd_before = Const(0, 1)
-    for index in range(count):
-        bound = _Bound(m, address[3:], entries[index], index)
-        yield index, entries[index], bound, even_before, odd_before
-        even_before, odd_before = bound.even_below, bound.odd_below
 
 
 class PMPChecker(wiring.Component):
@@ -96,32 +110,39 @@ class PMPChecker(wiring.Component):
         m = Module()
         odd = self.address[2]
         matches = []
-        for i, entry, bound, even_before, odd_before in _bounds(m, self.entries, self.address, self._count):
-            # The first word of the access, and the second one of a doubleword.
-            first_inside = Mux(
-                odd, bound.odd_below & ~odd_before, bound.even_below & ~even_before
-            )
-            second_inside = bound.odd_below & ~odd_before
-            any_byte = Signal(name=f"any_byte{i}")
-            all_bytes = Signal(name=f"all_bytes{i}")
-            with m.Switch(entry.a):
-                with m.Case(AddressMatch.TOR):
-                    m.d.comb += [
-                        any_byte.eq(first_inside | (self.doubleword & second_inside)),
-                        all_bytes.eq(~self.doubleword | (first_inside & second_inside)),
-                    ]
-                with m.Case(AddressMatch.NA4):
-                    m.d.comb += [
-                        any_byte.eq(bound.equal & (self.doubleword | (odd == entry.address[0]))),
-                        all_bytes.eq(~self.doubleword),
-                    ]
-                with m.Case(AddressMatch.NAPOT):
-                    m.d.comb += [any_byte.eq(bound.napot), all_bytes.eq(1)]
+        # Whether the first word of the access, and its last one, are below the entry before, which is where
+        # a TOR region begins.
+        first_before = last_before = Const(0, 1)
+        for i in range(self._count):
+            entry = self.entries[i]
+            bound = _Bound(m, self.address[2:], entry, i)
+            first_below = bound.below
+            last_below = Signal(name=f"last_below{i}")
+            m.d.comb += last_below.eq(first_below & ~(self.doubleword & bound.partial))
+            tor = entry.a == AddressMatch.TOR
+            in_tor = Signal(name=f"in_tor{i}")
+            in_power = Signal(name=f"in_power{i}")  # of two
+            split = Signal(name=f"split{i}")
+            m.d.comb += [
+                in_tor.eq(tor & ((first_below & ~first_before) | (last_below & ~last_before))),
+                in_power.eq(
+                    Mux(
+                        entry.a[0],
+                        bound.napot,
+                        bound.equal & (self.doubleword | (odd == entry.address[0])),
+                    )
+                ),
+                split.eq(
+                    (tor & ~(last_below & ~first_before)) | ((entry.a == AddressMatch.NA4) & self.doubleword)
+                ),
+            ]
+            first_before, last_before = first_below, last_below
+            any_byte = in_tor | (entry.a[1] & in_power)
             allowed = ((entry.r | ~self.read) & (entry.w | ~self.write) & (entry.x | ~self.execute)) | ~(
                 self.user | entry.locked
             )
             fault = Signal(name=f"fault{i}")
-            m.d.comb += fault.eq(~all_bytes | ~allowed)
+            m.d.comb += fault.eq(split | ~allowed)
             matches.append((any_byte, fault))
 
         verdict = self.user if self._count else 0
@@ -149,19 +170,22 @@ class PMPPairChecker(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         matches = []
-        for i, entry, bound, even_before, odd_before in _bounds(m, self.entries, self.address, self._count):
+        even_before = odd_before = Const(0, 1)  # below the entry before
+        for i in range(self._count):
+            entry = self.entries[i]
+            bound = _Bound(m, self.address[3:], entry, i)
+            even_below = bound.below | bound.partial
             inside = Signal(2, name=f"inside{i}")
             with m.Switch(entry.a):
                 with m.Case(AddressMatch.TOR):
-                    m.d.comb += inside.eq(
-                        Cat(bound.even_below & ~even_before, bound.odd_below & ~odd_before)
-                    )
+                    m.d.comb += inside.eq(Cat(even_below & ~even_before, bound.below & ~odd_before))
                 with m.Case(AddressMatch.NA4):
                     m.d.comb += inside.eq(
                         Cat(bound.equal & ~entry.address[0], bound.equal & entry.address[0])
                     )
                 with m.Case(AddressMatch.NAPOT):
                     m.d.comb += inside.eq(bound.napot.replicate(2))
+            even_before, odd_before = even_below, bound.below
             refused = Signal(name=f"refused{i}")
             m.d.comb += refused.eq(~entry.x & (self.user | entry.locked))
             matches.append((inside, refused))

@@ -25,8 +25,8 @@ PROPERTIES = {
         Property(
             "pmp_pair", "units:PMPPairTop", "bmc", 2, arguments=(4,), quick=True,
             mutants={
-                "even word": Mutant(_CORE + "pmp", "Cat(bound.even_below & ~even_before, ",
-                                    "Cat(bound.even_below & ~odd_before, "),
+                "even word": Mutant(_CORE + "pmp", "Cat(even_below & ~even_before, ",
+                                    "Cat(even_below & ~odd_before, "),
             },
         ),
         Property(

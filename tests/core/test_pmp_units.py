@@ -69,6 +69,7 @@ def random_entries(draw, count: int) -> list[dict]:
                 "a": draw.choice((AddressMatch.OFF, *AddressMatch, AddressMatch.TOR)),
                 "locked": draw.randrange(2),
                 "address": address % WORDS,
+                "ignored": ((address ^ (address + 1)) % WORDS) >> 1,
             }
         )
     return entries
