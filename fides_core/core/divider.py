@@ -43,16 +43,14 @@ class Divider(wiring.Component):
         running = Signal()
         done = Signal()
 
-        # Operands widened to 64 bits.
+        # The divisor is widened to 64 bits. Of the dividend of a 32-bit form nothing above is used.
         a_negative = Signal()
         b_negative = Signal()
-        a = Signal(64)
         b = Signal(64)
         b_zero = Signal()
         m.d.comb += [
             a_negative.eq(is_signed & Mux(self.x_word, self.x_a[31], self.x_a[63])),
             b_negative.eq(is_signed & Mux(self.x_word, self.x_b[31], self.x_b[63])),
-            a.eq(Cat(self.x_a[:32], Mux(self.x_word, a_negative.replicate(32), self.x_a[32:]))),
             b.eq(Cat(self.x_b[:32], Mux(self.x_word, b_negative.replicate(32), self.x_b[32:]))),
         ]
 
@@ -61,7 +59,7 @@ class Divider(wiring.Component):
         negated = Signal(64)
         negate = Signal()
         m.d.comb += [
-            value.eq(Mux(done, Mux(is_remainder, remainder, quotient), a)),
+            value.eq(Mux(done, Mux(is_remainder, remainder, quotient), self.x_a)),
             negate.eq(
                 self.x_request & Mux(done & ~is_remainder, (a_negative ^ b_negative) & ~b_zero, a_negative)
             ),
