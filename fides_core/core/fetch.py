@@ -20,13 +20,11 @@ from .predictor import Predictor, Resolution, snapshot_layout
 __all__ = ["FetchStage"]
 
 
-def _group_layout(history: int) -> data.StructLayout:
-    """A fetched group. ``fault``: an access fault for each word; ``hit``, ``taken``, ``position``,
-    ``target`` and the rest: its prediction (see ``predictor.py``)."""
-    return data.StructLayout(
-        {"words": 64, "fault": 2, "hit": 1, "taken": 1, "position": 2, "target": 31, "counter": 2,
-         "history": history}
-    )  # fmt: skip
+_group_layout = data.StructLayout(
+    {"words": 64, "fault": 2, "ends": 4, "taken": 2, "target": 31, "counter": 4},
+)
+"""A fetched group. ``fault``: an access fault for each word; ``ends``, ``taken``, ``target`` and ``counter``:
+its prediction (see ``predictor.py``)."""
 
 
 class FetchStage(wiring.Component):
@@ -72,7 +70,6 @@ class FetchStage(wiring.Component):
         config = self._config
         bus = self.bus
         predicting = config.predictor is not None
-        group_layout = _group_layout(config.predictor.history if predicting else 0)
 
         # What was asked for and has not arrived: one group at a time.
         outstanding = Signal()
@@ -85,7 +82,7 @@ class FetchStage(wiring.Component):
         pc_high = Signal(32)
 
         m.submodules.pmp = pmp = PMPPairChecker(config.pmp_entries)
-        response = Signal(group_layout)
+        response = Signal(_group_layout)
         arrived = Signal()
         m.d.comb += [
             pmp.entries.eq(self.pmp),
@@ -97,8 +94,8 @@ class FetchStage(wiring.Component):
         ]
 
         # Two buffered groups in front of the response.
-        first = Signal(group_layout, reset_less=True)
-        second = Signal(group_layout, reset_less=True)
+        first = Signal(_group_layout, reset_less=True)
+        second = Signal(_group_layout, reset_less=True)
         level = Signal(2)
 
         # The next request. Only registered state decides about it, but for a redirect, which empties the
@@ -124,16 +121,15 @@ class FetchStage(wiring.Component):
                 predictor.f_pc.eq(f_pc),
                 predictor.f_enable.eq(free),
                 predictor.use.eq(arrived & ~suppress),
-                response.hit.eq(guess.hit),
-                response.taken.eq(guess.taken & ~suppress),
-                response.position.eq(guess.position),
+                predictor.redirect.eq(self.redirect),
+                response.ends.eq(guess.ends),
+                response.taken.eq(guess.taken & (~suppress).replicate(2)),
                 response.target.eq(guess.target),
                 response.counter.eq(guess.counter),
-                response.history.eq(guess.history),
             ]
             for name in self.resolution.signature.members:
                 m.d.comb += getattr(predictor.x, name).eq(getattr(self.resolution, name))
-            with m.If(outstanding & ~discard & response.taken):
+            with m.If(outstanding & ~discard & response.taken.any()):
                 m.d.comb += f_pc.eq(guess.target)
         with m.If(self.redirect):
             m.d.comb += f_pc.eq(self.redirect_target[1:32])
@@ -151,8 +147,8 @@ class FetchStage(wiring.Component):
             m.d.sync += pc_high.eq(self.redirect_target[32:])
 
         # Cut the instruction at a_pc out of the oldest group, or of that and the first halfword behind it.
-        head = Signal(group_layout)
-        tail = Signal(group_layout)
+        head = Signal(_group_layout)
+        tail = Signal(_group_layout)
         head_valid = Signal()
         tail_valid = Signal()
         m.d.comb += [
@@ -199,19 +195,22 @@ class FetchStage(wiring.Component):
         snapshot = Signal(snapshot_layout(config.predictor))
         m.d.comb += target.eq(head.target)
         if predicting:
+            end = Signal(2)  # its last halfword, in the head or the tail
             here = Signal()  # the head's prediction is about this instruction
             there = Signal()  # the tail's is
             early = Signal()  # an instruction that starts where the prediction says that one ends
             m.d.comb += [
-                early.eq(full & (at == head.position)),
-                here.eq(head.hit & ((head.position == at + wide) | early)),
-                there.eq(crosses & wide & tail.hit & (tail.position == 0)),
-                redo.eq(head_valid & early & head.taken & ~self.redirect),
-                leaves.eq(head.taken & (head.position == at + wide) & ~crosses),
-                leaves_tail.eq(there & tail.taken),
+                end.eq(at + wide),
+                early.eq(full & head.ends.bit_select(at, 1)),
+                here.eq(head.ends.bit_select(end, 1) & ~(crosses & wide)),
+                there.eq(crosses & wide & tail.ends[0]),
+                redo.eq(head_valid & early & head.taken.bit_select(at[1], 1) & ~self.redirect),
+                leaves.eq(here & head.taken.bit_select(end[1], 1) & ~crosses),
+                leaves_tail.eq(there & tail.taken[0]),
                 snapshot.hit.eq(here | there),
-                snapshot.counter.eq(Mux(there, tail.counter, head.counter)),
-                snapshot.history.eq(Mux(there, tail.history, head.history)),
+                snapshot.stale.eq(early),
+                snapshot.counter.eq(Mux(there, tail.counter[:2], head.counter.word_select(end[1], 2))),
+                snapshot.second.eq(end[1] & head.ends[:2].any()),
             ]
             with m.If(leaves_tail):
                 m.d.comb += target.eq(tail.target)
