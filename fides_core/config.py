@@ -43,11 +43,11 @@ class CacheConfig:
 
 @dataclass(frozen=True)
 class PredictorConfig:
-    """Branch prediction. ``btb_entries``: branch target buffer, 128..4096, a power of two, two for each group
-    of 8 bytes (1024 fill two block RAMs of 36 Kibit, fewer waste them); ``history``: bits of global history of
-    the gshare predictor, 0..16 (0: bimodal); ``counters``: its two-bit counters, 512..16384, a power of two
-    (16384 fill two block RAMs of 18 Kibit, fewer waste them); ``return_stack``: entries of the return-address
-    stack, 0 or a power of two in 2..32. Raises ValueError for other values."""
+    """Branch prediction. ``btb_entries``: branch target buffer, 128..4096, a power of two, two for each
+    group of 8 bytes (1024 fill two block RAMs of 36 Kibit, fewer waste them); ``history``: bits of global
+    history of the gshare predictor, 0..16 (0: bimodal); ``counters``: its two-bit counters, 512..16384, a
+    power of two (16384 fill two block RAMs of 18 Kibit, fewer waste them); ``return_stack``: entries of the
+    return-address stack, 0 or a power of two in 2..32. Raises ValueError for other values."""
 
     btb_entries: int = 1024
     history: int = 16

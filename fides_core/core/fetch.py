@@ -21,9 +21,9 @@ __all__ = ["FetchStage"]
 
 
 _group_layout = data.StructLayout(
-    {"words": 64, "fault": 2, "ends": 4, "taken": 2, "target": 31, "counter": 4},
+    {"words": 64, "fault": 2, "hit": 2, "odd": 2, "taken": 2, "target": 31, "counter": 4},
 )
-"""A fetched group. ``fault``: an access fault for each word; ``ends``, ``taken``, ``target`` and ``counter``:
+"""A fetched group. ``fault``: an access fault for each word; ``hit``, ``taken``, ``target`` and the rest:
 its prediction (see ``predictor.py``)."""
 
 
@@ -122,7 +122,8 @@ class FetchStage(wiring.Component):
                 predictor.f_enable.eq(free),
                 predictor.use.eq(arrived & ~suppress),
                 predictor.redirect.eq(self.redirect),
-                response.ends.eq(guess.ends),
+                response.hit.eq(guess.hit),
+                response.odd.eq(guess.odd),
                 response.taken.eq(guess.taken & (~suppress).replicate(2)),
                 response.target.eq(guess.target),
                 response.counter.eq(guess.counter),
@@ -199,18 +200,24 @@ class FetchStage(wiring.Component):
             here = Signal()  # the head's prediction is about this instruction
             there = Signal()  # the tail's is
             early = Signal()  # an instruction that starts where the prediction says that one ends
+
+            def ends_at(group, halfword):
+                return group.hit.bit_select(halfword[1], 1) & (
+                    group.odd.bit_select(halfword[1], 1) == halfword[0]
+                )
+
             m.d.comb += [
                 end.eq(at + wide),
-                early.eq(full & head.ends.bit_select(at, 1)),
-                here.eq(head.ends.bit_select(end, 1) & ~(crosses & wide)),
-                there.eq(crosses & wide & tail.ends[0]),
+                early.eq(full & ends_at(head, at)),
+                here.eq(ends_at(head, end) & ~(crosses & wide)),
+                there.eq(crosses & wide & ends_at(tail, Const(0, 2))),
                 redo.eq(head_valid & early & head.taken.bit_select(at[1], 1) & ~self.redirect),
                 leaves.eq(here & head.taken.bit_select(end[1], 1) & ~crosses),
                 leaves_tail.eq(there & tail.taken[0]),
                 snapshot.hit.eq(here | there),
                 snapshot.stale.eq(early),
                 snapshot.counter.eq(Mux(there, tail.counter[:2], head.counter.word_select(end[1], 2))),
-                snapshot.second.eq(end[1] & head.ends[:2].any()),
+                snapshot.second.eq(end[1] & head.hit[0]),
             ]
             with m.If(leaves_tail):
                 m.d.comb += target.eq(tail.target)

@@ -14,7 +14,7 @@ travel with the instructions. Sources: S. McFarling, Combining Branch Predictors
 RISC-V unprivileged ISA, section 2.5.1 (return-address hints).
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -23,11 +23,11 @@ from ..config import PredictorConfig
 
 __all__ = ["Kind", "snapshot_layout", "GroupPrediction", "Resolution", "Predictor"]
 
-_TAG_BITS = 10  # partial: an alias is one more wrong guess
+_TAG_BITS = 9  # partial: an alias is one more wrong guess
 
 
 class Kind(enum.IntEnum, shape=2):
-    """What an entry of the target buffer predicts."""
+    """What an entry of the target buffer predicts. Bit 1: a jump."""
 
     NONE = 0
     BRANCH = 1
@@ -47,13 +47,13 @@ def snapshot_layout(config: PredictorConfig | None) -> data.StructLayout:
 
 
 class GroupPrediction(wiring.Signature):
-    """About the group that is being fetched. ``ends``: the halfwords at which a branch or jump is expected to
-    end, at most one in each half; ``taken``: that of the lower half, of the upper half is expected to be
-    taken (that of the upper half if the lower one is not); then fetch goes on at ``target`` (bits [31:1]);
-    ``counter``: two bits for each half."""
+    """About the group that is being fetched; one bit is for its lower, one for its upper half. ``hit``: a
+    branch or jump is expected to end in this half; ``odd``: in its second halfword; ``taken``: it is taken
+    if it is reached; then fetch goes on at ``target`` (bits [31:1]), the first one's; ``counter``: two bits
+    for each half."""
 
     def __init__(self):
-        super().__init__({"ends": Out(4), "taken": Out(2), "target": Out(31), "counter": Out(4)})
+        super().__init__({"hit": Out(2), "odd": Out(2), "taken": Out(2), "target": Out(31), "counter": Out(4)})
 
 
 class Resolution(wiring.Signature):
@@ -84,7 +84,7 @@ def _folded(history, width: int):
     least, or its parts of ``width`` bits, xored."""
     if len(history) <= width:
         return Cat(Const(0, width - len(history)), history)
-    return Cat(history[i] ^ history[i + width] if i + width < len(history) else history[i] for i in range(width))
+    return history[:width] ^ _folded(Cat(history[width:], Const(0, 2 * width - len(history))), width)
 
 
 class Predictor(wiring.Component):
@@ -121,7 +121,8 @@ class Predictor(wiring.Component):
         r_tag = Signal(_TAG_BITS, reset_less=True)
         r_first = Signal(2, reset_less=True)
         entry_layout = data.StructLayout({"kind": Kind, "odd": 1, "tag": _TAG_BITS, "target": 31})
-        entries, hits, branches, taken = [], Signal(2), Signal(2), Signal(2)
+        entries = []
+        hits, jumps, taken = group.hit, Signal(2), group.taken
         target_writes, counter_writes = [], []
         for half in range(2):
             targets = Memory(
@@ -143,16 +144,12 @@ class Predictor(wiring.Component):
                 hits[half].eq(
                     (entry.kind != Kind.NONE) & (entry.tag == r_tag) & (Cat(entry.odd, half) >= r_first)
                 ),
-                branches[half].eq(entry.kind == Kind.BRANCH),
-                taken[half].eq(hits[half] & (~branches[half] | counter_read.data[1])),
-                group.ends[2 * half].eq(hits[half] & ~entry.odd),
-                group.ends[2 * half + 1].eq(hits[half] & entry.odd),
+                jumps[half].eq(Value.cast(entry.kind)[1]),
+                taken[half].eq(hits[half] & (jumps[half] | counter_read.data[1])),
+                group.odd[half].eq(entry.odd),
                 group.counter.word_select(half, 2).eq(counter_read.data),
             ]
-        m.d.comb += [
-            group.taken.eq(taken),
-            group.target.eq(Mux(taken[0], entries[0].target, entries[1].target)),
-        ]
+        m.d.comb += group.target.eq(Mux(taken[0], entries[0].target, entries[1].target))
         with m.If(self.f_enable):
             m.d.sync += [
                 r_tag.eq(self.f_pc[2 + index_bits :]),
@@ -234,8 +231,8 @@ class Predictor(wiring.Component):
                     m.d.comb += f_history[0].eq(x.taken)
                     with m.If(~x.snapshot.second):
                         m.d.comb += f_history[1:].eq(resolved)
-            with m.Elif(self.use & Mux(hits[0], branches[0], hits[1] & branches[1])):
-                m.d.comb += f_history.eq(Cat(taken[0] | (taken[1] & branches[1]), guessed))
+            with m.Elif(self.use & Mux(hits[0], ~jumps[0], hits[1] & ~jumps[1])):
+                m.d.comb += f_history.eq(Cat(taken[0] | (taken[1] & ~jumps[1]), guessed))
             m.d.sync += guessed.eq(f_history)
 
         if config.return_stack:
