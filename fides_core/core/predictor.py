@@ -8,10 +8,10 @@ the two halfwords of its half of the group is the last one of a branch or jump. 
 replacement, their order is the order of the program, and the address of an instruction says which entry is
 its own. Each bank has its two-bit counters, so that two branches of a group do not share one.
 
-The history has one bit for every group in which the target buffer knows a branch: whether one was taken.
-Fetch guesses it, and execute keeps the true one, from which fetch takes it with every redirect; so it does not
-travel with the instructions. Sources: S. McFarling, Combining Branch Predictors, DEC WRL TN-36 (gshare);
-RISC-V unprivileged ISA, section 2.5.1 (return-address hints).
+The history has one bit for every fetched group in which the target buffer knows a branch: whether one was
+taken. Fetch guesses it, and execute keeps the true one, which fetch takes over with every redirect; so it
+does not travel with the instructions. Sources: S. McFarling, Combining Branch Predictors, DEC WRL TN-36
+(gshare); RISC-V unprivileged ISA, section 2.5.1 (return-address hints).
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
@@ -53,7 +53,9 @@ class GroupPrediction(wiring.Signature):
     for each half."""
 
     def __init__(self):
-        super().__init__({"hit": Out(2), "odd": Out(2), "taken": Out(2), "target": Out(31), "counter": Out(4)})
+        super().__init__(
+            {"hit": Out(2), "odd": Out(2), "taken": Out(2), "target": Out(31), "counter": Out(4)}
+        )
 
 
 class Resolution(wiring.Signature):
@@ -80,8 +82,8 @@ class Resolution(wiring.Signature):
 
 
 def _folded(history, width: int):
-    """``history`` as ``width`` bits: moved to the upper end, where it meets the address bits that differ
-    least, or its parts of ``width`` bits, xored."""
+    """``history``, of up to twice ``width`` bits, as ``width`` bits: moved to the upper end, where it meets
+    the address bits that differ least, or its two parts, xored."""
     if len(history) <= width:
         return Cat(Const(0, width - len(history)), history)
     return history[:width] ^ _folded(Cat(history[width:], Const(0, 2 * width - len(history))), width)
@@ -168,11 +170,10 @@ class Predictor(wiring.Component):
         u_push = Signal()
         u_pop = Signal()
         known = x.snapshot.hit & ~x.snapshot.stale
+        x_branch = x.valid & x.branch & ~x.snapshot.stale
         m.d.sync += [
-            u_entry.eq(
-                x.valid & ((x.wrong & x.taken) | x.snapshot.stale | (known & ~x.branch & ~x.jump))
-            ),
-            u_branch.eq(x.valid & x.branch & ~x.snapshot.stale),
+            u_entry.eq(x.valid & ((x.wrong & x.taken) | x.snapshot.stale | (known & ~x.branch & ~x.jump))),
+            u_branch.eq(x_branch),
             u_push.eq(x.valid & x.call),
             u_pop.eq(x.valid & x.ret),
             u.link.eq(x.link),
@@ -192,7 +193,8 @@ class Predictor(wiring.Component):
             last.eq(u.link + Cat(~u.snapshot.stale, Const(-1, 30))),
         ]
 
-        # The history of what has left execute, with one bit more: that before the group's first branch.
+        # The history of what has been trained, and one bit more: the second branch of a group was predicted
+        # without the first one's bit, and takes its place, as only one bit is for the group.
         history = Signal(config.history + 1)
         resolved = Signal.like(history)
         used = Mux(u.snapshot.second, history[1:], history[: config.history])
@@ -217,20 +219,21 @@ class Predictor(wiring.Component):
         if config.history:
             guessed = Signal(config.history)
             x_counts = Signal()
-            m.d.comb += [resolved.eq(history), x_counts.eq(x.valid & x.branch & (known | x.taken))]
+            m.d.comb += [resolved.eq(history), x_counts.eq(x_branch & (x.snapshot.hit | x.taken))]
             with m.If(u_counts):
                 m.d.comb += resolved[0].eq(u.taken)
                 with m.If(~u.snapshot.second):
                     m.d.comb += resolved[1:].eq(history)
             m.d.sync += history.eq(resolved)
             m.d.comb += f_history.eq(guessed)
-            # No branch behind a jump.
+            # What ``resolved`` does for the training, here for execute's branch, which is not trained yet.
             with m.If(self.redirect):
                 m.d.comb += f_history.eq(resolved)
                 with m.If(x_counts):
                     m.d.comb += f_history[0].eq(x.taken)
                     with m.If(~x.snapshot.second):
                         m.d.comb += f_history[1:].eq(resolved)
+            # No branch of the upper half is reached behind a jump of the lower one.
             with m.Elif(self.use & Mux(hits[0], ~jumps[0], hits[1] & ~jumps[1])):
                 m.d.comb += f_history.eq(Cat(taken[0] | (taken[1] & ~jumps[1]), guessed))
             m.d.sync += guessed.eq(f_history)
