@@ -43,20 +43,24 @@ class CacheConfig:
 
 @dataclass(frozen=True)
 class PredictorConfig:
-    """Branch prediction. ``btb_entries``: branch target buffer, 64..2048, a power of two (512 fill one block
-    RAM); ``history``: bits of global history of the gshare predictor, 0..12 (0: bimodal), its table has
-    2^max(history, 9) two-bit counters; ``return_stack``: entries of the return-address stack, 0 or a power of
-    two in 2..32. Raises ValueError for other values."""
+    """Branch prediction. ``btb_entries``: branch target buffer, 128..4096, a power of two, two for each
+    group of 8 bytes (1024 fill two block RAMs of 36 Kibit, fewer waste them); ``history``: bits of global
+    history of the gshare predictor, 0..16 (0: bimodal); ``counters``: its two-bit counters, 512..16384, a
+    power of two (16384 fill two block RAMs of 18 Kibit, fewer waste them); ``return_stack``: entries of the
+    return-address stack, 0 or a power of two in 2..32. Raises ValueError for other values."""
 
-    btb_entries: int = 512
-    history: int = 9
+    btb_entries: int = 1024
+    history: int = 16
+    counters: int = 16384
     return_stack: int = 8
 
     def __post_init__(self):
-        if not _power_of_two(self.btb_entries) or not 64 <= self.btb_entries <= 2048:
-            raise ValueError(f"btb_entries must be a power of two in 64..2048, not {self.btb_entries}")
-        if not 0 <= self.history <= 12:
-            raise ValueError(f"history must be in 0..12 bits, not {self.history}")
+        if not _power_of_two(self.btb_entries) or not 128 <= self.btb_entries <= 4096:
+            raise ValueError(f"btb_entries must be a power of two in 128..4096, not {self.btb_entries}")
+        if not 0 <= self.history <= 16:
+            raise ValueError(f"history must be in 0..16 bits, not {self.history}")
+        if not _power_of_two(self.counters) or not 512 <= self.counters <= 16384:
+            raise ValueError(f"counters must be a power of two in 512..16384, not {self.counters}")
         if self.return_stack and not (_power_of_two(self.return_stack) and 2 <= self.return_stack <= 32):
             raise ValueError(f"return_stack must be 0 or a power of two in 2..32, not {self.return_stack}")
 

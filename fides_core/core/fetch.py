@@ -20,13 +20,11 @@ from .predictor import Predictor, Resolution, snapshot_layout
 __all__ = ["FetchStage"]
 
 
-def _group_layout(history: int) -> data.StructLayout:
-    """A fetched group. ``fault``: an access fault for each word; ``hit``, ``taken``, ``position``,
-    ``target`` and the rest: its prediction (see ``predictor.py``)."""
-    return data.StructLayout(
-        {"words": 64, "fault": 2, "hit": 1, "taken": 1, "position": 2, "target": 31, "counter": 2,
-         "history": history}
-    )  # fmt: skip
+_group_layout = data.StructLayout(
+    {"words": 64, "fault": 2, "hit": 2, "odd": 2, "taken": 2, "target": 31, "counter": 4},
+)
+"""A fetched group. ``fault``: an access fault for each word; ``hit``, ``taken``, ``target`` and the rest:
+its prediction (see ``predictor.py``)."""
 
 
 class FetchStage(wiring.Component):
@@ -73,7 +71,6 @@ class FetchStage(wiring.Component):
         config = self._config
         bus = self.bus
         predicting = config.predictor is not None
-        group_layout = _group_layout(config.predictor.history if predicting else 0)
 
         # What was asked for and has not arrived: one group at a time.
         outstanding = Signal()
@@ -86,7 +83,7 @@ class FetchStage(wiring.Component):
         pc_high = Signal(32)
 
         m.submodules.pmp = pmp = PMPPairChecker(config.pmp_entries)
-        response = Signal(group_layout)
+        response = Signal(_group_layout)
         arrived = Signal()
         m.d.comb += [
             pmp.entries.eq(self.pmp),
@@ -100,8 +97,8 @@ class FetchStage(wiring.Component):
         # Two buffered groups in front of the response. While there is one, the next is asked for in the hope
         # that one leaves until it comes; else it is dropped and asked for again.
         overflow = Signal()
-        first = Signal(group_layout, reset_less=True)
-        second = Signal(group_layout, reset_less=True)
+        first = Signal(_group_layout, reset_less=True)
+        second = Signal(_group_layout, reset_less=True)
         level = Signal(2)
 
         # The next request. Only registered state decides about it, but for a redirect, which empties the
@@ -130,16 +127,16 @@ class FetchStage(wiring.Component):
                 predictor.drop.eq(overflow),
                 predictor.m_taken.eq(self.m_taken),
                 predictor.m_wrong.eq(self.m_wrong),
+                predictor.redirect.eq(self.redirect),
                 response.hit.eq(guess.hit),
-                response.taken.eq(guess.taken & ~suppress),
-                response.position.eq(guess.position),
+                response.odd.eq(guess.odd),
+                response.taken.eq(guess.taken & (~suppress).replicate(2)),
                 response.target.eq(guess.target),
                 response.counter.eq(guess.counter),
-                response.history.eq(guess.history),
             ]
             for name in self.resolution.signature.members:
                 m.d.comb += getattr(predictor.x, name).eq(getattr(self.resolution, name))
-            with m.If(outstanding & ~discard & response.taken):
+            with m.If(outstanding & ~discard & (response.taken != 0)):
                 m.d.comb += f_pc.eq(guess.target)
         with m.If(self.redirect):
             m.d.comb += f_pc.eq(self.redirect_target[1:32])
@@ -158,7 +155,7 @@ class FetchStage(wiring.Component):
 
         # Cut the instruction at a_pc out of the oldest group. What it has of an instruction that goes on in
         # the next one is stashed as soon as possible, so that the group can go.
-        head = Signal(group_layout)
+        head = Signal(_group_layout)
         head_valid = Signal()
         stash = Signal()
         stashed = Signal()
@@ -206,14 +203,21 @@ class FetchStage(wiring.Component):
         if predicting:
             here = Signal()  # the prediction is about this instruction
             early = Signal()  # an instruction that starts where the prediction says that one ends
+
+            def ends_at(halfword):
+                return head.hit.bit_select(halfword[1], 1) & (
+                    head.odd.bit_select(halfword[1], 1) == halfword[0]
+                )
+
             m.d.comb += [
-                early.eq(full & ~stashed & (at == head.position)),
-                here.eq(head.position == last),
-                redo.eq(head_valid & early & head.taken & ~self.redirect),
-                leaves.eq(here & head.taken & ~crosses),
-                snapshot.hit.eq(head.hit & (here | early)),
-                snapshot.counter.eq(head.counter),
-                snapshot.history.eq(head.history),
+                early.eq(full & ~stashed & ends_at(at)),
+                here.eq(ends_at(last) & ~crosses),
+                redo.eq(head_valid & early & head.taken.bit_select(at[1], 1) & ~self.redirect),
+                leaves.eq(here & head.taken.bit_select(last[1], 1)),
+                snapshot.hit.eq(here),
+                snapshot.stale.eq(early),
+                snapshot.counter.eq(head.counter.word_select(last[1], 2)),
+                snapshot.second.eq(last[1] & head.hit[0]),
             ]
 
         delivered = Signal()
@@ -221,7 +225,7 @@ class FetchStage(wiring.Component):
         begins = Signal()  # another one begins with the last halfword of the group
         m.d.comb += [
             delivered.eq(head_valid & ~crosses & ~redo & (~self.d_valid | self.d_ready)),
-            begins.eq((head.words[48:50] == 3) & ~head.fault[1] & ~(head.taken & (head.position == 3))),
+            begins.eq((head.words[48:50] == 3) & ~head.fault[1] & ~(head.taken[1] & head.odd[1])),
             stash.eq(begins & ((head_valid & crosses) | (delivered & ~leaves & (last == 2)))),
             pops.eq((delivered & (leaves | (last == 3))) | stash),
         ]
