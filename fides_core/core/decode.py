@@ -196,6 +196,8 @@ class DecodeStage(wiring.Component):
             request.late_control.unsigned.eq(decoder.control.alu.unsigned),
             request.late_control.word.eq(decoder.control.alu.word),
             request.late_control.second.eq(soon["rs2"]),
+            request.late_control.shift.eq(decoder.control.alu.result == AluResult.SHIFT),
+            request.late_control.arithmetic.eq(decoder.control.alu.arithmetic),
         ]
         with m.If(exception | self.interrupt):
             # Nothing of the instruction takes effect.

@@ -1,5 +1,6 @@
-"""The late ALU: sums, differences and branches one of whose operands comes out of the memory stage too late
-for execute. They pass execute without waiting and are done in memory, where that operand stands in writeback.
+"""The late ALU: sums, differences, branches and shifts of words to the right, one of whose operands comes out
+of the memory stage too late for execute. They pass execute without waiting and are done in memory, where that
+operand stands in writeback. It has what is often met behind a load or a product, and is cheap.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -15,7 +16,7 @@ _FIELDS = {"subtract", "unsigned", "word"}
 
 def _is_deferrable(name: str) -> bool:
     control = {field for field, value in ALU_CONTROL[name].items() if value}
-    return not name.startswith("amo") and control <= _FIELDS
+    return (not name.startswith("amo") and control <= _FIELDS) or name in ("srliw", "sraiw")
 
 
 #: Instructions that the late ALU can do.
@@ -24,13 +25,15 @@ assert AluResult.SUM == 0
 
 
 class LateControl(data.Struct):
-    """``subtract``, ``unsigned`` and ``word``: as in ``AluControl``. ``second``: the late operand is the
-    second one of the instruction."""
+    """``subtract``, ``unsigned``, ``word`` and ``arithmetic``: as in ``AluControl``. ``second``: the late
+    operand is the second one of the instruction. ``shift``: the late one is shifted, else it is a sum."""
 
     subtract: 1
     unsigned: 1
     word: 1
     second: 1
+    shift: 1
+    arithmetic: 1
 
 
 class LateALU(wiring.Component):
@@ -71,9 +74,20 @@ class LateALU(wiring.Component):
             ),
             self.taken.eq(Mux(self.funct3[2], less, late == other) ^ self.funct3[0]),
         ]
+        sign = control.arithmetic & late[31]
+        shifted = late[:32]
+        for log2 in (0, 2, 4):
+            longer = Cat(shifted, sign.replicate(32))
+            shifted = Signal(32, name=f"shifted_{log2}")
+            with m.Switch(other[log2 : min(log2 + 2, 5)]):
+                for steps in range(4 if log2 < 4 else 2):
+                    with m.Case(steps):
+                        m.d.comb += shifted.eq(longer[steps << log2 : (steps << log2) + 32])
         value = Signal(64)
+        m.d.comb += value.eq(wide[1:65] ^ inverted.replicate(64))
+        with m.If(control.shift):
+            m.d.comb += value[:32].eq(shifted)
         m.d.comb += [
-            value.eq(wide[1:65] ^ inverted.replicate(64)),
             self.result.eq(Cat(value[:32], Mux(control.word, value[31].replicate(32), value[32:]))),
         ]
         return m
