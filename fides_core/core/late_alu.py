@@ -76,13 +76,8 @@ class LateALU(wiring.Component):
         ]
         sign = control.arithmetic & late[31]
         shifted = late[:32]
-        for log2 in (0, 2, 4):
-            longer = Cat(shifted, sign.replicate(32))
-            shifted = Signal(32, name=f"shifted_{log2}")
-            with m.Switch(other[log2 : min(log2 + 2, 5)]):
-                for steps in range(4 if log2 < 4 else 2):
-                    with m.Case(steps):
-                        m.d.comb += shifted.eq(longer[steps << log2 : (steps << log2) + 32])
+        for log2 in range(5):
+            shifted = Mux(other[log2], Cat(shifted[1 << log2 :], sign.replicate(1 << log2)), shifted)
         value = Signal(64)
         m.d.comb += value.eq(wide[1:65] ^ inverted.replicate(64))
         with m.If(control.shift):
