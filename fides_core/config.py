@@ -43,20 +43,24 @@ class CacheConfig:
 
 @dataclass(frozen=True)
 class PredictorConfig:
-    """Branch prediction. ``btb_entries``: branch target buffer, 64..2048, a power of two (512 fill one block
-    RAM); ``history``: bits of global history of the gshare predictor, 0..12 (0: bimodal), its table has
-    2^max(history, 9) two-bit counters; ``return_stack``: entries of the return-address stack, 0 or a power of
-    two in 2..32. Raises ValueError for other values."""
+    """Branch prediction. ``btb_entries``: branch target buffer, 128..4096, a power of two, two for each
+    group of 8 bytes (1024 fill two block RAMs of 36 Kibit, fewer waste them); ``history``: bits of global
+    history of the gshare predictor, 0..16 (0: bimodal); ``counters``: its two-bit counters, 512..16384, a
+    power of two (16384 fill two block RAMs of 18 Kibit, fewer waste them); ``return_stack``: entries of the
+    return-address stack, 0 or a power of two in 2..32. Raises ValueError for other values."""
 
-    btb_entries: int = 512
-    history: int = 9
+    btb_entries: int = 1024
+    history: int = 16
+    counters: int = 16384
     return_stack: int = 8
 
     def __post_init__(self):
-        if not _power_of_two(self.btb_entries) or not 64 <= self.btb_entries <= 2048:
-            raise ValueError(f"btb_entries must be a power of two in 64..2048, not {self.btb_entries}")
-        if not 0 <= self.history <= 12:
-            raise ValueError(f"history must be in 0..12 bits, not {self.history}")
+        if not _power_of_two(self.btb_entries) or not 128 <= self.btb_entries <= 4096:
+            raise ValueError(f"btb_entries must be a power of two in 128..4096, not {self.btb_entries}")
+        if not 0 <= self.history <= 16:
+            raise ValueError(f"history must be in 0..16 bits, not {self.history}")
+        if not _power_of_two(self.counters) or not 512 <= self.counters <= 16384:
+            raise ValueError(f"counters must be a power of two in 512..16384, not {self.counters}")
         if self.return_stack and not (_power_of_two(self.return_stack) and 2 <= self.return_stack <= 32):
             raise ValueError(f"return_stack must be 0 or a power of two in 2..32, not {self.return_stack}")
 
@@ -92,15 +96,17 @@ class CoreConfig:
     """The core: RV64IMAC_Zicsr_Zifencei_Zicntr and what the options add.
 
     ``reset_vector``: address in bytes; ``hart_id``: value of mhartid; ``pmp_entries``: 0, 4, 8 or 16;
-    ``bitmanip``: Zba, Zbb and Zbs; ``zicond``: conditional zero; ``predictor``: None predicts that no branch
-    is taken; ``icache`` and ``dcache``: both or neither, None for tightly-coupled memory; ``hpm_counters``:
-    event counters from mhpmcounter3 on, 0..13 (the events are ``isa.csrs.Event``); ``rvfi``: a port that
-    reports every retired instruction (verification builds only); ``xfides``: the extension, None leaves every
-    trace of it out. Raises ValueError when a value is not possible."""
+    ``late_alu``: a second, simpler ALU behind memory's loads, so that sums, logic and branches do not wait
+    for loads and products; ``bitmanip``: Zba, Zbb and Zbs; ``zicond``: conditional zero; ``predictor``: None
+    predicts that no branch is taken; ``icache`` and ``dcache``: both or neither, None for tightly-coupled
+    memory; ``hpm_counters``: event counters from mhpmcounter3 on, 0..13 (the events are ``isa.csrs.Event``);
+    ``rvfi``: a port that reports every retired instruction (verification builds only); ``xfides``: the
+    extension, None leaves every trace of it out. Raises ValueError when a value is not possible."""
 
     reset_vector: int = 0x1000
     hart_id: int = 0
     pmp_entries: int = 4
+    late_alu: bool = True
     bitmanip: bool = True
     zicond: bool = True
     predictor: PredictorConfig | None = field(default_factory=PredictorConfig)
@@ -189,7 +195,14 @@ class Config:
 
 def _tiny(xfides: XfidesConfig | None) -> CoreConfig:
     return CoreConfig(
-        bitmanip=False, zicond=False, predictor=None, icache=None, dcache=None, hpm_counters=0, xfides=xfides
+        late_alu=False,
+        bitmanip=False,
+        zicond=False,
+        predictor=None,
+        icache=None,
+        dcache=None,
+        hpm_counters=0,
+        xfides=xfides,
     )
 
 

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.timeout(600)
 
 PREDICTORS = {
     "default": PredictorConfig(),
-    "small": PredictorConfig(btb_entries=64, history=4, return_stack=2),
+    "small": PredictorConfig(btb_entries=128, history=4, counters=512, return_stack=2),
     "bimodal": PredictorConfig(history=0, return_stack=0),
     "none": None,
 }

@@ -1,8 +1,10 @@
 """What decode tells the later stages: control signals and the payloads between stages."""
 
+from amaranth.hdl import signed
 from amaranth.lib import data, enum
 
 from .alu import AluControl
+from .late_alu import LateControl
 
 __all__ = ["Result", "SecurityOp", "Control", "EFFECTS", "ExecuteRequest", "MemoryRequest"]
 
@@ -73,7 +75,8 @@ class ExecuteRequest(data.Struct):
     """Decode to execute. Operands are final; ``cause`` is valid with ``exception`` or ``interrupt``; ``far``:
     the address of the instruction is 2^32 or more (fetch knows its upper half); ``link``: address behind it;
     ``second``: an instruction access fault of its second half, which is at ``link``; ``rd`` of a landing pad
-    holds bits [4:0] of its compartment."""
+    holds bits [4:0] of its compartment. ``late``: it is one for the late ALU, its other
+    operand will be the result of the instruction just ahead."""
 
     pc: 32
     link: 32
@@ -81,6 +84,8 @@ class ExecuteRequest(data.Struct):
     second: 1
     rs1: 64
     rs2: 64
+    late: 1
+    late_control: LateControl
     immediate: 32  # signed; the word itself of an illegal instruction
     control: Control
     rd: 5
@@ -91,7 +96,11 @@ class ExecuteRequest(data.Struct):
 
 class MemoryRequest(data.Struct):
     """Execute to memory. ``result``: the result; address for loads and stores; operand for CSR instructions;
-    mtval of an exception, unless it is a control-flow exception (pc) or an interrupt (0)."""
+    mtval of an exception, unless it is a control-flow exception (pc) or an interrupt (0).
+
+    ``late``: the late ALU's operands are ``result`` and the result in writeback. ``late_branch``: one of
+    those that is a branch; fetch has ``followed`` it or gone on behind it, the other way is ``alternative``,
+    whose bits [63:33] are equal."""
 
     pc: 32
     far: 1
@@ -112,3 +121,8 @@ class MemoryRequest(data.Struct):
     exception: 1
     interrupt: 1
     cause: 5
+    late: 1
+    late_control: LateControl
+    late_branch: 1
+    followed: 1
+    alternative: signed(34)

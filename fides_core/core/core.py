@@ -65,13 +65,19 @@ class Core(wiring.Component):
         connect(m, fetch.bus, flipped(self.ibus))
         connect(m, execute.bus, flipped(dbus))
 
-        # Fetch goes on at the handler, or where mret returns to, or again at the next instruction when memory
-        # protection has changed, one cycle after memory decided so.
+        w = Signal(WritebackRequest)
+
+        # Fetch goes on at the handler, or where mret returns to, or where a late branch goes, or again at the
+        # next instruction when memory protection has changed, one cycle after memory decided so.
         leaving = Signal()
         returning = Signal()
         refetching = Signal()
+        correcting = Signal()  # a late branch
+        dropping = Signal()  # whatever is younger than the instruction in memory
+        m.d.comb += dropping.eq(memory.trap | memory.mret | memory.mispredicted)
         m.d.sync += [
-            leaving.eq(memory.trap | memory.mret | csr.flush),
+            leaving.eq(dropping | csr.flush),
+            correcting.eq(memory.mispredicted),
             returning.eq(memory.mret),
             refetching.eq(csr.flush),
         ]
@@ -81,10 +87,16 @@ class Core(wiring.Component):
             fetch.redirect_target.eq(
                 Mux(
                     leaving,
-                    Mux(refetching, next_pc, Mux(returning, csr.mepc, csr.handler)),
+                    Mux(
+                        correcting,
+                        memory.corrected,
+                        Mux(refetching, next_pc, Mux(returning, csr.mepc, csr.handler)),
+                    ),
                     execute.redirect_target,
                 )
             ),
+            fetch.m_taken.eq(memory.taken),
+            fetch.m_wrong.eq(memory.mispredicted),
             fetch.machine.eq(csr.machine),
             fetch.pmp.eq(csr.pmp),
         ]
@@ -119,7 +131,7 @@ class Core(wiring.Component):
             execute.d_snapshot.eq(fetch.d_snapshot),
             execute.m_ready.eq(memory.ready),
             execute.m_empty.eq(memory.empty),
-            execute.kill.eq(memory.trap | memory.mret),
+            execute.kill.eq(dropping),
             execute.flush.eq(leaving),
             execute.next_pc.eq(fetch.d_pc),
             execute.pc_high.eq(fetch.d_pc_high),
@@ -139,6 +151,7 @@ class Core(wiring.Component):
             memory.response_error.eq(dbus.err),
             memory.response_data.eq(dbus.rdata),
             memory.product.eq(multiplier.m_result),
+            memory.w_result.eq(w.result),
             memory.pc_high.eq(fetch.d_pc_high),
             memory.csr_rdata.eq(csr.m_rdata),
             self.fence_i.eq(execute.fence_i),
@@ -146,7 +159,6 @@ class Core(wiring.Component):
         connect(m, execute.resolution, fetch.resolution)
 
         # Writeback: the register file, and the multiplier's result.
-        w = Signal(WritebackRequest)
         w_result = Signal(64)
         m.d.sync += w.eq(memory.w_request)
         m.d.comb += [
@@ -200,7 +212,7 @@ class Core(wiring.Component):
             signal = Signal(len(source), name=f"pipeline_{name}")
             m.d.comb += signal.eq(source)
         events = {
-            Event.BRANCH_MISPREDICTION: execute.mispredicted,
+            Event.BRANCH_MISPREDICTION: execute.mispredicted | memory.mispredicted,
             Event.ICACHE_MISS: self.icache_miss,
             Event.DCACHE_MISS: self.dcache_miss,
             Event.STALL_FETCH: execute.ready & ~fetch.d_valid,

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import CoreConfig
 from ..isa.causes import ExceptionCause
+from .alu import AluResult, Logic
 from .control import EFFECTS, ExecuteRequest, Result, SecurityOp
 from .csr import CSRLegality, counter_numbers
 from .decoder import Decoder
@@ -18,11 +19,12 @@ __all__ = ["DecodeStage", "Forward"]
 
 class Forward(data.Struct):
     """A result on its way to the registers. ``write``: there is one, for register ``rd``; ``ready``:
-    ``value`` is it."""
+    ``value`` is it; ``soon``: the next stage will have it when it leaves that."""
 
     write: 1
     rd: 5
     ready: 1
+    soon: 1
     value: 64
 
 
@@ -96,6 +98,12 @@ class DecodeStage(wiring.Component):
 
         # Operands: the youngest older result wins.
         waiting = self.waiting
+        request = self.x_request
+        # The late ALU can take one operand from the instruction ahead.
+        soon = {name: Signal(name=f"{name}_soon") for name in ("rs1", "rs2")}
+        late = Signal()
+        if self._config.late_alu:
+            m.d.comb += late.eq(decoder.deferrable & (soon["rs1"] ^ soon["rs2"]))
         for name, number, reads, replaced_by in (
             ("rs1", decoder.rs1, decoder.reads_rs1, self.m_forward),
             ("rs2", decoder.rs2, decoder.reads_rs2, self.x_forward),
@@ -115,7 +123,11 @@ class DecodeStage(wiring.Component):
                 m.d.comb += match.eq(matches)
                 with m.If(match):
                     m.d.comb += operand.eq(source.value)
-                not_ready = Mux(match, ~source.ready, not_ready)
+                missing = ~source.ready
+                if stage == "x":
+                    m.d.comb += soon[name].eq(match & missing & source.soon & reads)
+                    missing &= ~late
+                not_ready = Mux(match, missing, not_ready)
             with m.If(reads & not_ready & self.d_valid):
                 m.d.comb += waiting.eq(1)
 
@@ -132,7 +144,6 @@ class DecodeStage(wiring.Component):
             legality.machine.eq(self.machine),
             legality.counters.eq(self.counters),
         ]
-        request = self.x_request
         legal = Signal()
         m.d.comb += legal.eq(
             decoder.legal
@@ -170,6 +181,24 @@ class DecodeStage(wiring.Component):
             m.d.comb += [exception.eq(1), request.cause.eq(ExceptionCause.BREAKPOINT)]
         with m.If(self.interrupt):
             m.d.comb += [request.interrupt.eq(1), request.cause.eq(self.interrupt_cause)]
+        # What passes execute is the other operand.
+        with m.If(late & soon["rs1"]):
+            m.d.comb += [
+                request.control.alu.result.eq(AluResult.LOGIC),
+                request.control.alu.function.eq(Logic.B),
+                request.control.alu.subtract.eq(0),
+            ]
+        with m.If(late & soon["rs2"]):
+            m.d.comb += request.control.result.eq(Result.DIVIDER)
+        m.d.comb += [
+            request.late.eq(late & ~exception & ~self.interrupt),
+            request.late_control.subtract.eq(decoder.control.alu.subtract),
+            request.late_control.unsigned.eq(decoder.control.alu.unsigned),
+            request.late_control.word.eq(decoder.control.alu.word),
+            request.late_control.second.eq(soon["rs2"]),
+            request.late_control.shift.eq(decoder.control.alu.result == AluResult.SHIFT),
+            request.late_control.arithmetic.eq(decoder.control.alu.arithmetic),
+        ]
         with m.If(exception | self.interrupt):
             # Nothing of the instruction takes effect.
             control = request.control

@@ -13,6 +13,7 @@ from ..isa.instructions import BY_NAME, instructions
 from ..isa.xfides import PadKind
 from .alu import ALU_CONTROL, AluControl
 from .control import Control, Result, SecurityOp
+from .late_alu import DEFERRABLE
 
 __all__ = ["Decoder"]
 
@@ -53,9 +54,7 @@ def _selection(insn, rows, on):
         return Const(bool(on))
     bits = _distinguishing_bits(on, off)
     patterns = {
-        "".join(
-            str(row.match >> bit & 1) if row.mask & bits & 1 << bit else "-" for bit in range(31, 6, -1)
-        )
+        "".join(str(row.match >> bit & 1) if row.mask & bits & 1 << bit else "-" for bit in range(31, 6, -1))
         for row in on
     }
     return insn[7:].matches(*sorted(patterns))
@@ -66,9 +65,9 @@ class Decoder(wiring.Component):
     and the 32-bit signed ``immediate``. ``misaligned``: it stands at an address that is no multiple of 4.
 
     For CSR instructions the immediate holds the CSR number in [16:5] and the 5-bit source field in [4:0].
-    ``legal`` does not judge CSR accesses and privileges; ``ecall``, ``ebreak``, ``mret`` and ``wfi`` say
-    which of them it is. Instructions that the security units need ra or sp for read them through rs1 and rs2
-    (contract, section 5).
+    ``deferrable``: the late ALU can do it. ``legal`` does not judge CSR accesses and privileges; ``ecall``,
+    ``ebreak``, ``mret`` and ``wfi`` say which of them it is. Instructions that the security units need ra or
+    sp for read them through rs1 and rs2 (contract, section 5).
     """
 
     insn: In(32)
@@ -81,6 +80,7 @@ class Decoder(wiring.Component):
     immediate: Out(signed(32))
     reads_rs1: Out(1)
     reads_rs2: Out(1)
+    deferrable: Out(1)
     csr_write: Out(1)
     ecall: Out(1)
     ebreak: Out(1)
@@ -125,6 +125,8 @@ class Decoder(wiring.Component):
                 with m.Case(major):
                     m.d.comb += known.eq(insn[7:].matches(*(_pattern(row) for row in group)))
                     self._alu(m, group)
+                    late = [row for row in group if row.name in DEFERRABLE]
+                    m.d.comb += self.deferrable.eq(_selection(insn, group, late))
         m.d.comb += self.legal.eq(known & (insn[:2] == 3))
 
         links = (rd_field == 1) | (rd_field == 5)

@@ -61,7 +61,8 @@ class ExecuteStage(wiring.Component):
 
     ``next_pc``: address of the instruction that decode holds, or waits for. ``redirect`` and
     ``redirect_target`` (64 bits): another one has to follow, or fence.i starts fetch anew. ``resolution``:
-    the same for the predictor; ``mispredicted`` for the counters.
+    the same for the predictor; ``target``: where a branch here goes if it is taken; ``mispredicted`` for the
+    counters.
 
     ``load``, ``compute``: steps of an atomic instruction, see ``atomics.py``; ``d_request`` then holds the
     operand that is replaced. ``reserve`` with ``reserve_address`` (bits [31:2]): an LR completes in
@@ -89,6 +90,7 @@ class ExecuteStage(wiring.Component):
             "pc_high": In(32),
             "redirect": Out(1),
             "redirect_target": Out(64),
+            "target": Out(64),
             "resolution": Out(Resolution(config.predictor)),
             "mispredicted": Out(1),
             "load": Out(1),
@@ -156,13 +158,16 @@ class ExecuteStage(wiring.Component):
         # Jumps and branches.
         taken = Signal()
         wrong = Signal()
+        late_branch = control.branch & x.late
         condition = Mux(control.funct3[2], alu.less, alu.equal) ^ control.funct3[0]
+        to_target = address[1:] == self.next_pc[1:]
+        to_link = x.link[1:] == self.next_pc[1:]
         m.d.comb += [
-            taken.eq(control.jump | (control.branch & condition)),
-            wrong.eq(
-                Mux(taken, address[1:] != self.next_pc[1:], x.link[1:] != self.next_pc[1:])
-            ),
-            self.redirect_target.eq(Mux(taken, Cat(Const(0, 1), address[1:]), x.link)),
+            taken.eq(control.jump | (control.branch & ~x.late & condition)),
+            # Of a late branch only that fetch has gone one of its two ways; else it goes on behind it.
+            wrong.eq(Mux(taken, ~to_target, ~to_link & ~(late_branch & to_target))),
+            self.target.eq(Cat(Const(0, 1), address[1:])),
+            self.redirect_target.eq(Mux(taken, self.target, x.link)),
         ]
 
         # Data requests.
@@ -224,9 +229,7 @@ class ExecuteStage(wiring.Component):
         with m.Elif((data_access & refused) | (atomics.step == AtomicStep.FAULT)):
             m.d.comb += [
                 exception.eq(1),
-                cause.eq(
-                    Mux(stores, ExceptionCause.STORE_ACCESS_FAULT, ExceptionCause.LOAD_ACCESS_FAULT)
-                ),
+                cause.eq(Mux(stores, ExceptionCause.STORE_ACCESS_FAULT, ExceptionCause.LOAD_ACCESS_FAULT)),
             ]
 
         # Flow. Whether the instruction must wait never depends on the verdicts above.
@@ -314,6 +317,8 @@ class ExecuteStage(wiring.Component):
             resolution.call.eq(control.call),
             resolution.ret.eq(control.ret),
             resolution.wrong.eq(wrong & ~x.exception & ~x.interrupt),
+            resolution.late.eq(late_branch),
+            resolution.kept.eq(fire),
         ]
         if self._config.predictor:
             snapshot = Signal(snapshot_layout(self._config.predictor), reset_less=True)
@@ -391,9 +396,17 @@ class ExecuteStage(wiring.Component):
             request.exception.eq(exception),
             request.interrupt.eq(interrupt),
             request.cause.eq(cause),
+            request.late.eq(x.late),
+            request.late_control.eq(x.late_control),
+            request.late_branch.eq(late_branch),
+            request.followed.eq(to_target),
+            request.alternative.eq(Mux(to_target, x.link, self.target[:34])),
             self.forward.write.eq(valid & control.write),
             self.forward.rd.eq(x.rd),
-            self.forward.ready.eq(~(control.load | control.conditional | control.multiply | control.csr)),
+            self.forward.ready.eq(
+                ~(control.load | control.conditional | control.multiply | control.csr | x.late)
+            ),
+            self.forward.soon.eq(~(control.multiply & (control.funct3 != 0))),
             self.forward.value.eq(result),
         ]
         if xfides:

@@ -20,13 +20,11 @@ from .predictor import Predictor, Resolution, snapshot_layout
 __all__ = ["FetchStage"]
 
 
-def _group_layout(history: int) -> data.StructLayout:
-    """A fetched group. ``fault``: an access fault for each word; ``hit``, ``taken``, ``position``,
-    ``target`` and the rest: its prediction (see ``predictor.py``)."""
-    return data.StructLayout(
-        {"words": 64, "fault": 2, "hit": 1, "taken": 1, "position": 2, "target": 31, "counter": 2,
-         "history": history}
-    )  # fmt: skip
+_group_layout = data.StructLayout(
+    {"words": 64, "fault": 2, "hit": 2, "odd": 2, "taken": 2, "target": 31, "counter": 4},
+)
+"""A fetched group. ``fault``: an access fault for each word; ``hit``, ``taken``, ``target`` and the rest:
+its prediction (see ``predictor.py``)."""
 
 
 class FetchStage(wiring.Component):
@@ -35,12 +33,11 @@ class FetchStage(wiring.Component):
     ``redirect``/``redirect_target`` (64 bits, bytes): fetch goes on there, in the same cycle; what was
     fetched or asked for before is dropped. ``d_*``: the instruction that decode sees in this cycle; it is
     consumed in a cycle with ``d_valid`` and ``d_ready``. ``d_insn``: 32 bits, of which a compressed
-    instruction is the lower 16. ``d_link``: address behind it. ``d_fault``: an access to it faults, and
-    if ``d_fault_second``, only one to its second half, at ``d_link``, does. ``machine`` and ``pmp`` hold for
-    what
-    is fetched; when they change, fetch must be redirected afterwards. ``resolution``: see ``predictor.py``.
-    ``cut_pc``: address of the instruction that is to be cut out next; ``cut``: it moves on to decode, unless
-    there is a redirect.
+    instruction is the lower 16. ``d_link``: address behind it. ``d_fault``: an access to it faults, and if
+    ``d_fault_second``, only one to its second half, at ``d_link``, does. ``machine`` and ``pmp`` hold for
+    what is fetched; when they change, fetch must be redirected afterwards. ``resolution``, ``m_taken``,
+    ``m_wrong``: see ``predictor.py``. ``cut_pc``: address of the instruction that is to be cut out next;
+    ``cut``: it moves on to decode, unless there is a redirect.
     """
 
     def __init__(self, config: CoreConfig):
@@ -51,6 +48,8 @@ class FetchStage(wiring.Component):
                 "redirect": In(1),
                 "redirect_target": In(64),
                 "resolution": In(Resolution(config.predictor)),
+                "m_taken": In(1),
+                "m_wrong": In(1),
                 "machine": In(1),
                 "pmp": In(data.ArrayLayout(PMPEntry, config.pmp_entries)),
                 "d_valid": Out(1),
@@ -72,7 +71,6 @@ class FetchStage(wiring.Component):
         config = self._config
         bus = self.bus
         predicting = config.predictor is not None
-        group_layout = _group_layout(config.predictor.history if predicting else 0)
 
         # What was asked for and has not arrived: one group at a time.
         outstanding = Signal()
@@ -85,7 +83,7 @@ class FetchStage(wiring.Component):
         pc_high = Signal(32)
 
         m.submodules.pmp = pmp = PMPPairChecker(config.pmp_entries)
-        response = Signal(group_layout)
+        response = Signal(_group_layout)
         arrived = Signal()
         m.d.comb += [
             pmp.entries.eq(self.pmp),
@@ -96,9 +94,11 @@ class FetchStage(wiring.Component):
             response.fault.eq(pmp.fault | bus.err.replicate(2)),
         ]
 
-        # Two buffered groups in front of the response.
-        first = Signal(group_layout, reset_less=True)
-        second = Signal(group_layout, reset_less=True)
+        # Two buffered groups in front of the response. While there is one, the next is asked for in the hope
+        # that one leaves until it comes; else it is dropped and asked for again.
+        overflow = Signal()
+        first = Signal(_group_layout, reset_less=True)
+        second = Signal(_group_layout, reset_less=True)
         level = Signal(2)
 
         # The next request. Only registered state decides about it, but for a redirect, which empties the
@@ -113,7 +113,7 @@ class FetchStage(wiring.Component):
             following.eq(Mux(outstanding & ~discard, Cat(Const(0, 2), r_pc[2:] + 1), pending)),
             f_pc.eq(following),
             free.eq(~outstanding | bus.rvalid),
-            bus.req.eq(free & (self.redirect | ~level[1] & ~(level[0] & outstanding & ~discard))),
+            bus.req.eq(free & (self.redirect | ~level[1])),
             bus.addr.eq(Cat(Const(0, 3), f_pc[2:])),
             granted.eq(bus.req & bus.gnt),
         ]
@@ -124,16 +124,19 @@ class FetchStage(wiring.Component):
                 predictor.f_pc.eq(f_pc),
                 predictor.f_enable.eq(free),
                 predictor.use.eq(arrived & ~suppress),
+                predictor.drop.eq(overflow),
+                predictor.m_taken.eq(self.m_taken),
+                predictor.m_wrong.eq(self.m_wrong),
+                predictor.redirect.eq(self.redirect),
                 response.hit.eq(guess.hit),
-                response.taken.eq(guess.taken & ~suppress),
-                response.position.eq(guess.position),
+                response.odd.eq(guess.odd),
+                response.taken.eq(guess.taken & (~suppress).replicate(2)),
                 response.target.eq(guess.target),
                 response.counter.eq(guess.counter),
-                response.history.eq(guess.history),
             ]
             for name in self.resolution.signature.members:
                 m.d.comb += getattr(predictor.x, name).eq(getattr(self.resolution, name))
-            with m.If(outstanding & ~discard & response.taken):
+            with m.If(outstanding & ~discard & (response.taken != 0)):
                 m.d.comb += f_pc.eq(guess.target)
         with m.If(self.redirect):
             m.d.comb += f_pc.eq(self.redirect_target[1:32])
@@ -150,16 +153,16 @@ class FetchStage(wiring.Component):
         with m.If(self.redirect):
             m.d.sync += pc_high.eq(self.redirect_target[32:])
 
-        # Cut the instruction at a_pc out of the oldest group, or of that and the first halfword behind it.
-        head = Signal(group_layout)
-        tail = Signal(group_layout)
+        # Cut the instruction at a_pc out of the oldest group. What it has of an instruction that goes on in
+        # the next one is stashed as soon as possible, so that the group can go.
+        head = Signal(_group_layout)
         head_valid = Signal()
-        tail_valid = Signal()
+        stash = Signal()
+        stashed = Signal()
+        stashed_half = Signal(16, reset_less=True)
         m.d.comb += [
             head.eq(Mux(level != 0, first, response)),
-            tail.eq(Mux(level[1], second, response)),
             head_valid.eq((level != 0) | arrived),
-            tail_valid.eq(level[1] | (level[0] & arrived)),
         ]
         at = a_pc[:2]
         low = Signal(16)
@@ -177,70 +180,82 @@ class FetchStage(wiring.Component):
                         high.eq(head.words.word_select(position + 1, 16)),
                         high_fault.eq(head.fault[(position + 1) >> 1]),
                     ]
-            with m.Default():
-                m.d.comb += [high.eq(tail.words[:16]), high_fault.eq(tail.fault[0])]
+            with m.Default():  # stashed
+                m.d.comb += [high.eq(head.words[:16]), high_fault.eq(head.fault[0])]
+        with m.If(stashed):
+            m.d.comb += [low.eq(stashed_half), low_fault.eq(0)]
         full = Signal()  # the instruction has 32 bits
         wide = Signal()  # and all of it may be had
-        crosses = Signal()
-        complete = Signal()
+        crosses = Signal()  # its second half is not in this group
+        last = Signal(2)  # its last halfword in this group
         m.d.comb += [
             full.eq((low[:2] == 3) & ~low_fault),
-            crosses.eq(full & (at == 3)),
-            complete.eq(head_valid & (~crosses | tail_valid)),
+            crosses.eq(full & (at == 3) & ~stashed),
             wide.eq(full & ~high_fault),
+            last.eq(Mux(stashed, 0, at + wide)),
         ]
         link = Signal(31)
         m.d.comb += link.eq(a_pc + Cat(~wide, wide))
 
         # Where it ends, and what its prediction is.
         leaves = Signal()  # the predicted path leaves the group behind this instruction
-        leaves_tail = Signal()
-        target = Signal(31)
         snapshot = Signal(snapshot_layout(config.predictor))
-        m.d.comb += target.eq(head.target)
         if predicting:
-            here = Signal()  # the head's prediction is about this instruction
-            there = Signal()  # the tail's is
+            here = Signal()  # the prediction is about this instruction
             early = Signal()  # an instruction that starts where the prediction says that one ends
+
+            def ends_at(halfword):
+                return head.hit.bit_select(halfword[1], 1) & (
+                    head.odd.bit_select(halfword[1], 1) == halfword[0]
+                )
+
             m.d.comb += [
-                early.eq(full & (at == head.position)),
-                here.eq(head.hit & ((head.position == at + wide) | early)),
-                there.eq(crosses & wide & tail.hit & (tail.position == 0)),
-                redo.eq(head_valid & early & head.taken & ~self.redirect),
-                leaves.eq(head.taken & (head.position == at + wide) & ~crosses),
-                leaves_tail.eq(there & tail.taken),
-                snapshot.hit.eq(here | there),
-                snapshot.counter.eq(Mux(there, tail.counter, head.counter)),
-                snapshot.history.eq(Mux(there, tail.history, head.history)),
+                early.eq(full & ~stashed & ends_at(at)),
+                here.eq(ends_at(last) & ~crosses),
+                redo.eq(head_valid & early & head.taken.bit_select(at[1], 1) & ~self.redirect),
+                leaves.eq(here & head.taken.bit_select(last[1], 1)),
+                snapshot.hit.eq(here),
+                snapshot.stale.eq(early),
+                snapshot.counter.eq(head.counter.word_select(last[1], 2)),
+                snapshot.second.eq(last[1] & head.hit[0]),
             ]
-            with m.If(leaves_tail):
-                m.d.comb += target.eq(tail.target)
 
         delivered = Signal()
         pops = Signal()
-        pops_tail = Signal()
+        begins = Signal()  # another one begins with the last halfword of the group
         m.d.comb += [
-            delivered.eq(complete & ~redo & (~self.d_valid | self.d_ready)),
-            pops.eq(delivered & (leaves | (at == 3) | (wide & (at == 2)))),
-            pops_tail.eq(delivered & leaves_tail),
+            delivered.eq(head_valid & ~crosses & ~redo & (~self.d_valid | self.d_ready)),
+            begins.eq((head.words[48:50] == 3) & ~head.fault[1] & ~(head.taken[1] & head.odd[1])),
+            stash.eq(begins & ((head_valid & crosses) | (delivered & ~leaves & (last == 2)))),
+            pops.eq((delivered & (leaves | (last == 3))) | stash),
         ]
         with m.If(self.redirect):
             m.d.sync += a_pc.eq(self.redirect_target[1:32])
         with m.Elif(delivered):
-            m.d.sync += a_pc.eq(Mux(leaves | leaves_tail, target, link))
+            m.d.sync += a_pc.eq(Mux(leaves, head.target, link))
+        with m.If(overflow & ~self.redirect):
+            m.d.sync += [pending.eq(r_pc), again.eq(suppress)]
         with m.If(redo):
             m.d.sync += [pending.eq(a_pc), again.eq(1)]
+        with m.If(self.redirect):
+            m.d.sync += stashed.eq(0)
+        with m.Elif(stash | delivered):
+            m.d.sync += stashed.eq(stash)
+        with m.If(stash):
+            m.d.sync += stashed_half.eq(head.words[48:])
 
         # The buffer after this cycle: what remains of first, second and the response, moved up.
-        remaining = Signal(3)
-        m.d.comb += remaining.eq(level + arrived - pops - pops_tail)
+        remaining = Signal(2)
+        m.d.comb += [
+            overflow.eq(arrived & level[1] & ~pops),
+            remaining.eq(level + (arrived & ~overflow) - pops),
+        ]
         with m.If(self.redirect | redo):
             m.d.sync += level.eq(0)
         with m.Else():
             m.d.sync += level.eq(remaining)
-        # An empty buffer's tail is the response.
         with m.If(pops | (level == 0)):
-            m.d.sync += first.eq(tail)
+            m.d.sync += first.eq(Mux(level[1], second, response))
         with m.If(~level[1] | pops):
             m.d.sync += second.eq(response)
 

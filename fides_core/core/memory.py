@@ -1,6 +1,6 @@
 """Memory: data responses, CSR accesses, and the one place where traps are taken."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,6 +9,7 @@ from ..isa.causes import ExceptionCause
 from .control import MemoryRequest
 from .csr import CSRAccess
 from .decode import Forward
+from .late_alu import LateALU
 from .load_store import LoadLanes
 
 __all__ = ["MemoryStage", "WritebackRequest"]
@@ -32,7 +33,9 @@ class MemoryStage(wiring.Component):
     without an exception. ``security_fault`` with ``security_cause``: the extension's verdict in this stage;
     ``security_no_value``: mtval is 0. ``product``: the multiplier's low half for the instruction here.
     ``forward.value`` is that of a load's data also while the stage is empty, for AMOs in execute.
-    ``reserve``: an LR completes.
+    ``reserve``: an LR completes. ``w_result``: what is in writeback, for the late ALU. ``taken``: what the
+    late branch here does; ``mispredicted``: fetch has gone the other way, everything younger must be dropped,
+    and the core goes on one cycle later at ``corrected``.
     """
 
     def __init__(self, config: CoreConfig):
@@ -50,6 +53,7 @@ class MemoryStage(wiring.Component):
                 "response_error": In(1),
                 "response_data": In(64),
                 "product": In(64),
+                "w_result": In(64),
                 "security_fault": In(1),
                 "security_cause": In(5),
                 "security_no_value": In(1),
@@ -63,6 +67,9 @@ class MemoryStage(wiring.Component):
                 "trap_pc": Out(64),
                 "trap_cause": Out(5),
                 "trap_value": Out(64),
+                "taken": Out(1),
+                "mispredicted": Out(1),
+                "corrected": Out(signed(64)),
                 "w_request": Out(WritebackRequest),
             }
         )
@@ -119,6 +126,7 @@ class MemoryStage(wiring.Component):
 
         late = current.multiply & (current.funct3 != 0)  # the upper half of a product
         result = Signal(64)
+        late_result = Signal(64)
         with m.If(current.load):
             m.d.comb += result.eq(lanes.data)
         with m.Elif(current.csr):
@@ -127,8 +135,22 @@ class MemoryStage(wiring.Component):
             m.d.comb += result.eq(self.product)
         with m.Elif(current.conditional):
             m.d.comb += result.eq(~current.access)  # an SC that stores nothing has failed
+        with m.Elif(current.late):
+            m.d.comb += result.eq(late_result)
         with m.Else():
             m.d.comb += result.eq(current.result)
+        if self._config.late_alu:
+            m.submodules.late_alu = late_alu = LateALU()
+            m.d.comb += [
+                late_alu.late.eq(self.w_result),
+                late_alu.other.eq(current.result),
+                late_alu.control.eq(current.late_control),
+                late_alu.funct3.eq(current.funct3),
+                late_result.eq(late_alu.result),
+                self.taken.eq(late_alu.taken),
+                self.mispredicted.eq(self.commit & current.late_branch & (late_alu.taken ^ current.followed)),
+            ]
+            m.d.sync += self.corrected.eq(current.alternative)
         m.d.comb += [
             self.forward.write.eq(self.valid & current.write),
             self.forward.rd.eq(current.rd),

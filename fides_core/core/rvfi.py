@@ -53,6 +53,8 @@ def report_retirement(m, rvfi, *, decode, execute, memory, csr, w_result, dbus):
     x_operands = Signal(OPERANDS)
     m_operands = Signal(OPERANDS)
     m_successor = Signal(64)
+    m_target = Signal(64)
+    m_link = Signal(32)
     x_read = Signal(64)
     m_read = Signal(64)
     x_insn = Signal(32)
@@ -89,6 +91,8 @@ def report_retirement(m, rvfi, *, decode, execute, memory, csr, w_result, dbus):
         m.d.sync += [
             m_operands.eq(x_operands),
             m_successor.eq(execute.redirect_target),
+            m_target.eq(execute.target),
+            m_link.eq(execute.current.link),
             m_read.eq(x_read),
             m_insn.eq(x_insn),
             m_address.eq(Mux(atomic, execute.held_address, dbus.addr)),
@@ -97,6 +101,7 @@ def report_retirement(m, rvfi, *, decode, execute, memory, csr, w_result, dbus):
             m_data.eq(Mux(atomic, x_data, dbus.wdata)),
         ]
 
+    late, second = memory.current.late, memory.current.late_control.second
     entering = Signal()  # the next instruction is the first of a handler
     order = Signal(64)
     report = Signal()
@@ -118,8 +123,13 @@ def report_retirement(m, rvfi, *, decode, execute, memory, csr, w_result, dbus):
             w["intr"].eq(entering),
             w["mode"].eq(csr.machine.replicate(2)),
             w["pc_rdata"].eq(memory.trap_pc),
-            w["pc_wdata"].eq(m_successor),
-            *(w[name].eq(m_operands[name]) for name in OPERANDS.members),
+            w["pc_wdata"].eq(
+                Mux(memory.current.late_branch, Mux(memory.taken, m_target, m_link), m_successor)
+            ),
+            w["rs1_addr"].eq(m_operands.rs1_addr),
+            w["rs2_addr"].eq(m_operands.rs2_addr),
+            w["rs1_rdata"].eq(Mux(late & ~second, memory.w_result, m_operands.rs1_rdata)),
+            w["rs2_rdata"].eq(Mux(late & second, memory.w_result, m_operands.rs2_rdata)),
             w["rd_addr"].eq(Mux(memory.w_request.write, memory.w_request.rd, 0)),
             w["mem_addr"].eq(m_address & ~Const(7, 32)),
             w["mem_rmask"].eq(m_loaded),

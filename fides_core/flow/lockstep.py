@@ -61,7 +61,7 @@ VARIANTS: dict[str, dict] = {
     "small": {
         "icache": _SMALL_CACHE,
         "dcache": _SMALL_CACHE,
-        "predictor": PredictorConfig(btb_entries=64, history=4, return_stack=2),
+        "predictor": PredictorConfig(btb_entries=128, history=4, counters=512, return_stack=2),
     },
     "wide": {"icache": _WIDE_CACHE, "dcache": _WIDE_CACHE},
     "nopredict": {"predictor": None},

@@ -1,10 +1,13 @@
 """Fast simulation of a preset: its Verilog as a shared library, the clock loop in C++, programs loaded at run
 time."""
 
+import contextlib
 import ctypes
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 from fides_core.config import Config
@@ -167,8 +170,23 @@ class _Model:
 
 
 def generated_verilog(config: Config, directory: Path) -> Path:
-    """The Verilog of ``config``, generated into ``directory``."""
-    return verilog.generate(config, directory, core=False)
+    """The Verilog of ``config``, generated into ``directory`` unless it is there and neither the package nor
+    Amaranth have changed since."""
+    path, stamp = directory / f"{config.name}.v", directory / f"{config.name}.sources"
+    key = _sources_key(config)
+    with contextlib.suppress(OSError):
+        if stamp.read_text() == key + hashlib.sha256(path.read_bytes()).hexdigest():
+            return path
+    verilog.generate(config, directory, core=False)
+    verilog.replace_file(stamp, key + hashlib.sha256(path.read_bytes()).hexdigest())
+    return path
+
+
+def _sources_key(config: Config) -> str:
+    key = hashlib.sha256(repr((config, metadata.version("amaranth"))).encode())
+    for source in sorted(Path(tools.ROOT, "fides_core").rglob("*.py")):
+        key.update(hashlib.sha256(source.read_bytes()).digest())
+    return key.hexdigest()
 
 
 class Simulator:

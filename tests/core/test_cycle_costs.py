@@ -64,7 +64,15 @@ CORE_CASES = {
     "most instructions": ("add a0, a1, a2\n", "", 1),
     "compressed instruction": (".option rvc\n c.add a0, a1\n c.add a0, a2\n .option norvc\n", "", 2),
     "load, store": ("ld a0, 0(s4)\n sd a1, 0(s4)\n", "", 2),
-    "load and an instruction that needs its datum at once": ("ld a0, 0(s4)\n add a1, a0, a0\n", "", 1),
+    "load and an instruction that needs its datum at once": ("ld a0, 0(s4)\n xor a1, a0, a1\n", "", 1),
+    "load and a sum, difference or branch that needs its datum at once": (
+        "ld a0, 0(s4)\n add a1, a0, a2\n lw a0, 0(s4)\n subw a1, a2, a0\n"
+        "ld a0, 0(s4)\n bltu a0, x0, 1f\n nop\n1:\n",
+        "nop\n", 3,
+    ),
+    "the same twice in a row, and an instruction that needs the second result at once": (
+        "ld a0, 0(s4)\n addi a0, a0, 1\n add a1, a0, a2\n or a0, a1, a2\n", "", 1,
+    ),
     "branch, not taken": ("bne x0, x0, 1f\n nop\n1:\n", "nop\n", 1),
     "branch, taken as before": ("beq x0, x0, 1f\n nop\n1:\n", "", 1),
     "`jal`, `jalr` to where it went before": ("jal x0, 1f\n nop\n1:\n", "", 1),
@@ -72,14 +80,14 @@ CORE_CASES = {
     "`jalr` to somewhere else": (ALTERNATING, STRAIGHT, 2),
     "`mul`, `mulw`, `mulh` and its kin": ("mul a0, s5, s6\n mulhu a0, s5, s6\n", "", 2),
     "`mul`, `mulw` and an instruction that needs the product at once": (
-        "mul a0, s5, s6\n add a1, a0, a0\n", "", 1,
+        "mul a0, s5, s6\n xor a1, a0, a0\n", "", 1,
     ),
     "`mulh` and its kin, and an instruction that needs the product at once": (
-        "mulhu a0, s5, s6\n add a1, a0, a0\n", "", 1,
+        "mulhu a0, s5, s6\n add a1, a0, a2\n", "", 1,
     ),
     "`div`, `divu`, `rem`, `remu`": ("div a0, s5, s6\n", "", 1),
     "their 32-bit forms": ("divw a0, s5, s6\n", "", 1),
-    "`lr` and an instruction that needs its datum at once": ("lr.d a0, (s4)\n add a1, a0, a0\n", "", 1),
+    "`lr` and an instruction that needs its datum at once": ("lr.d a0, (s4)\n xor a1, a0, a0\n", "", 1),
     "`sc` behind an instruction that does not wait": ("nop\n sc.d a0, a1, (s4)\n", "nop\n", 1),
     "AMO behind an instruction that does not wait": ("nop\n amoadd.d a0, a1, (s4)\n", "nop\n", 1),
     "CSR instruction": ("csrrw a0, mscratch, a1\n", "", 1),
@@ -262,4 +270,4 @@ def test_security_units(cost, name):
 
 
 def test_presets_are_documented():
-    assert "tiny" in CORE_COSTS and "tiny_fides" in UNIT_COSTS
+    assert {"tiny", "base"} <= CORE_COSTS.keys() and "tiny_fides" in UNIT_COSTS

@@ -326,3 +326,35 @@ def test_missing_tool(tiny, monkeypatch):
     monkeypatch.setattr(simulation, "generated_verilog", lambda *_: tools.ROOT / "pyproject.toml")
     with pytest.raises(UserError, match="verilator is not installed"):
         Simulator.build(config, directory=directory)
+
+
+def test_verilog_is_generated_again_only_when_something_changed(monkeypatch, tmp_path):
+    generated = []
+
+    def generate(config, directory, **_):
+        generated.append(config)
+        directory.mkdir(exist_ok=True)
+        (directory / f"{config.name}.v").write_text(f"module {len(generated)}")
+
+    monkeypatch.setattr(simulation.verilog, "generate", generate)
+    source = tmp_path / "fides_core" / "core" / "alu.py"
+    source.parent.mkdir(parents=True)
+    source.write_text("one")
+    monkeypatch.setattr(tools, "ROOT", tmp_path)
+    config = preset("tiny")
+    path = simulation.generated_verilog(config, tmp_path / "rtl")
+    assert simulation.generated_verilog(config, tmp_path / "rtl") == path
+    assert len(generated) == 1
+    changes = (
+        lambda: source.write_text("two"),
+        lambda: path.write_text("damaged"),
+        lambda: path.unlink(),
+        lambda: (tmp_path / "rtl" / "tiny.sources").unlink(),
+    )
+    for count, change in enumerate(changes, 2):
+        change()
+        for _ in range(2):
+            simulation.generated_verilog(config, tmp_path / "rtl")
+        assert len(generated) == count
+    simulation.generated_verilog(replace(config, soc=SoCConfig(memory_bytes=4096)), tmp_path / "rtl")
+    assert len(generated) == len(changes) + 2
