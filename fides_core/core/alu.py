@@ -5,25 +5,22 @@ one
 comparison. What each instruction needs of them is in ``ALU_CONTROL``, which the decoder turns into signals.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import CoreConfig
 
-__all__ = ["ALU", "ALU_CONTROL", "AluControl", "AluResult", "Bytes", "Logic"]
+__all__ = ["ALU", "ALU_CONTROL", "AluControl", "AluResult", "Logic", "Special"]
 
 
-class AluResult(enum.IntEnum, shape=3):
-    """Which part of the ALU gives the result."""
+class AluResult(enum.IntEnum, shape=2):
+    """Which part of the ALU gives the result: with the two bits here, one LUT chooses a bit of it."""
 
     SUM = 0
     LOGIC = 1
     SHIFT = 2
     SHIFT_LEFT = 3
-    FLAG = 4  # slt, sltu; bext with function 1
-    COUNT = 5  # zeros from the right of what enters the shifter; ones with function 1
-    BYTES = 6
 
 
 class Logic(enum.IntEnum, shape=3):
@@ -36,23 +33,30 @@ class Logic(enum.IntEnum, shape=3):
     B = 4
     NOT_B = 5
     ZERO = 6
+    SPECIAL = 7  # something else: see Special
 
 
-class Bytes(enum.IntEnum, shape=3):
-    """``function`` of AluResult.BYTES."""
+class Special(enum.IntEnum, shape=4):
+    """``special``, for Logic.SPECIAL. The lower two bits say where the upper part comes from: it is all one
+    bit, bytes in reversed order, bytes that are all one bit each, or 0."""
 
-    SEXT_B = 0
-    SEXT_H = 1
-    ZEXT_H = 2
-    REV8 = 4
-    ORC_B = 5
+    SEXT_B = 0b0000
+    SEXT_H = 0b0100
+    ZEXT_H = 0b1000
+    REV8 = 0b0001
+    ORC_B = 0b0010
+    ZEROS = 0b0011  # from the right of what enters the shifter
+    ONES = 0b0111
 
 
 class AluControl(data.Struct):
     """What the ALU does; all zero adds. ``word``: operate on 32 bits, sign-extend the result."""
 
     result: AluResult
-    function: 3  # Logic or Bytes, or as said at AluResult
+    function: Logic  # of AluResult.LOGIC
+    special: Special
+    compare: 1  # bit 0 of the result is also set if the first operand is less
+    test: 1  # bit 0 of the result is also set if the shifter gives it
     subtract: 1  # invert the second operand; the adder adds 1 to it
     unsigned: 1  # comparisons
     word: 1
@@ -73,12 +77,16 @@ def _control(**fields) -> dict[str, int]:
 
 def _instructions() -> dict[str, dict[str, int]]:
     logic, shift = AluResult.LOGIC, AluResult.SHIFT
+
+    def other(special: Special, **fields) -> dict[str, int]:
+        return _control(result=logic, function=Logic.SPECIAL, special=special, **fields)
+
     left = {"result": AluResult.SHIFT_LEFT, "left": 1}
     table = {
         "add": {}, "sub": _control(subtract=1), "sll": left, "srl": _control(result=shift),
         "sra": _control(result=shift, arithmetic=1),
-        "slt": _control(result=AluResult.FLAG, subtract=1),
-        "sltu": _control(result=AluResult.FLAG, subtract=1, unsigned=1),
+        "slt": _control(result=logic, function=Logic.ZERO, subtract=1, compare=1),
+        "sltu": _control(result=logic, function=Logic.ZERO, subtract=1, compare=1, unsigned=1),
         "xor": _control(result=logic, function=Logic.XOR), "or": _control(result=logic, function=Logic.OR),
         "and": _control(result=logic, function=Logic.AND),
     }  # fmt: skip
@@ -92,7 +100,7 @@ def _instructions() -> dict[str, dict[str, int]]:
         table[name + "w"] = table[name] | _control(word=1)
     for name, function in (("bset", Logic.OR), ("binv", Logic.XOR), ("bclr", Logic.AND)):
         table[name] = _control(result=logic, function=function, single=1, subtract=name == "bclr")
-    table["bext"] = _control(result=AluResult.FLAG, function=1)
+    table["bext"] = _control(result=logic, function=Logic.ZERO, test=1)
     # Immediate forms.
     singles = ("bset", "binv", "bclr", "bext")
     for name in ("add", "addw", "slt", "xor", "or", "and", "sll", "srl", "sra", *singles):
@@ -107,15 +115,13 @@ def _instructions() -> dict[str, dict[str, int]]:
         table[f"sh{log2}add.uw"] = _control(shift_add=log2, zero_upper=1)
     table |= {"add.uw": _control(zero_upper=1), "slli.uw": left | _control(zero_upper=1)}
     # Counts: leading zeros are the trailing ones of the reversed operand; a word is doubled before.
-    count = {"result": int(AluResult.COUNT)}
     table |= {
-        "clz": count | _control(left=1), "ctz": count, "cpop": count | _control(function=1),
-        "clzw": count | _control(left=1, rotate=1, word=1), "ctzw": count | _control(word=1),
-        "cpopw": count | _control(function=1, word=1),
+        "clz": other(Special.ZEROS, left=1), "ctz": other(Special.ZEROS), "cpop": other(Special.ONES),
+        "clzw": other(Special.ZEROS, left=1, rotate=1, word=1), "ctzw": other(Special.ZEROS, word=1),
+        "cpopw": other(Special.ONES, word=1),
     }  # fmt: skip
-    for function in Bytes:
-        name = function.name.lower().replace("_", ".")
-        table[name] = _control(result=AluResult.BYTES, function=function)
+    for special in (Special.SEXT_B, Special.SEXT_H, Special.ZEXT_H, Special.REV8, Special.ORC_B):
+        table[special.name.lower().replace("_", ".")] = other(special)
     # Zicond
     table |= {
         "czero.eqz": _control(result=logic, clear=1),
@@ -134,6 +140,15 @@ def _instructions() -> dict[str, dict[str, int]]:
 
 #: The fields of AluControl that are not 0, by instruction. Instructions that are not here leave all at 0.
 ALU_CONTROL: dict[str, dict[str, int]] = _instructions()
+
+
+def _choose(number, values):
+    """``values[number]``, as a tree of multiplexers: from a Switch, synthesis makes more LUTs."""
+    if len(values) == 1:
+        return values[0]
+    half = len(values) // 2
+    number = Value.cast(number)
+    return Mux(number[-1], _choose(number[:-1], values[half:]), _choose(number[:-1], values[:half]))
 
 
 class ALU(wiring.Component):
@@ -199,41 +214,18 @@ class ALU(wiring.Component):
         if self._zicond:
             with m.If(control.clear):
                 m.d.comb += function.eq(Mux((b == 0) ^ control.other, Logic.ZERO, Logic.A))
-        with m.Switch(function):
-            for value, word in (
-                (Logic.XOR, a ^ second),
-                (Logic.OR, a | second),
-                (Logic.AND, a & second),
-                (Logic.A, a),
-                (Logic.B, second),
-                (Logic.NOT_B, ~second),
-            ):
-                with m.Case(value):
-                    m.d.comb += logic.eq(word)
-
         entering, shifted = self._shifter(m, masked)
-        result = self.control.result
+        special = self._special(m, entering)
+        words = [a ^ second, a | second, a & second, a, second, ~second, Const(0, 64), special]
+        m.d.comb += logic.eq(_choose(function, words))
+
         value = Signal(64)
-        with m.Switch(result):
-            with m.Case(AluResult.SUM):
-                m.d.comb += value.eq(self.total)
-            with m.Case(AluResult.LOGIC):
-                m.d.comb += value.eq(logic)
-            with m.Case(AluResult.SHIFT):
-                m.d.comb += value.eq(shifted)
-            with m.Case(AluResult.SHIFT_LEFT):
-                m.d.comb += value.eq(shifted[::-1])
-            with m.Case(AluResult.FLAG):
-                flag = self.less
-                if self._bitmanip:
-                    flag = Mux(control.function[0], shifted[0], flag)
-                m.d.comb += value.eq(flag)
-            if self._bitmanip:
-                with m.Case(AluResult.COUNT):
-                    m.d.comb += value.eq(Mux(control.function[0], self._ones(m), self._zeros(m, entering)))
-                with m.Case(AluResult.BYTES):
-                    m.d.comb += value.eq(self._bytes(m))
-        m.d.comb += self.result.eq(Cat(value[:32], Mux(control.word, value[31].replicate(32), value[32:])))
+        m.d.comb += value.eq(_choose(control.result, [self.total, logic, shifted, shifted[::-1]]))
+        flag = control.compare & self.less
+        if self._bitmanip:
+            flag |= control.test & shifted[0]
+        lower = Cat(value[0] | flag, value[1:32])
+        m.d.comb += self.result.eq(Cat(lower, Mux(control.word, value[31].replicate(32), value[32:])))
         return m
 
     def _shifter(self, m, a):
@@ -256,56 +248,63 @@ class ALU(wiring.Component):
             outside = Mux(rotate, word[: 3 * unit], sign.replicate(3 * unit))
             longer = Cat(word, outside)
             shifted = Signal(64, name=f"shifted_by_{unit}")
-            with m.Switch(amount[log2 : log2 + 2]):
-                for steps in range(4):
-                    with m.Case(steps):
-                        m.d.comb += shifted.eq(longer[steps * unit : steps * unit + 64])
+            steps = [longer[step * unit : step * unit + 64] for step in range(4)]
+            m.d.comb += shifted.eq(_choose(amount[log2 : log2 + 2], steps))
             word = shifted
         return entering, word
 
+    def _special(self, m, entering):
+        """What Logic.SPECIAL gives: extensions, operations on bytes, and counts."""
+        if not self._bitmanip:
+            return Const(0, 64)
+        a, special = self.a, self.control.special
+        count = Mux(special[2], self._ones(m), self._zeros(m, entering))
+        # The bit that fills the rest.
+        fill = Signal()
+        m.d.comb += fill.eq(Mux(special[3], 0, Mux(special[2], a[15], a[7])))
+        upper_byte = Mux(special[2:] == 0, fill.replicate(8), a[8:16])
+        parts = [
+            Cat(a[:8], upper_byte, fill.replicate(48)),
+            Cat(a.word_select(7 - i, 8) for i in range(8)),
+            Cat(a.word_select(i, 8).any().replicate(8) for i in range(8)),
+            Cat(count, Const(0, 57)),
+        ]
+        value = Signal(64)
+        m.d.comb += value.eq(_choose(special[:2], parts))
+        return value
+
     def _zeros(self, m, word):
-        """Trailing zeros of what enters the shifter, of its lower half for words."""
-        counted = Signal(64)
-        m.d.comb += counted.eq(Cat(word[:32], Mux(self.control.word, 1, word[32:])))
-        groups = [counted[8 * i : 8 * i + 8] for i in range(8)]
+        """Trailing zeros of what enters the shifter, of its lower half for words (7 bits)."""
+        is_word = self.control.word
         found = Signal(8)
-        group = Signal(8)
         high = Signal(3)
+        group = Signal(8)
         low = Signal(3)
-        m.d.comb += [found.eq(Cat(part.any() for part in groups)), group.eq(groups[7]), high.eq(7), low.eq(7)]
+        m.d.comb += [found.eq(Cat(word.word_select(i, 8).any() for i in range(8))), high.eq(7), low.eq(7)]
         for i in reversed(range(7)):
             with m.If(found[i]):
-                m.d.comb += [high.eq(i), group.eq(groups[i])]
+                m.d.comb += high.eq(i)
+        # A word without ones ends at bit 32.
+        beyond = Signal()
+        m.d.comb += [
+            beyond.eq(Mux(is_word, ~found[:4].any(), ~found.any())),
+            group.eq(word.word_select(high, 8)),
+        ]
         for i in reversed(range(7)):
             with m.If(group[i]):
                 m.d.comb += low.eq(i)
-        return Mux(found.any(), Cat(low, high), 64)
+        return Mux(beyond, Mux(is_word, 32, 64), Cat(low, high, Const(0, 1)))
 
     def _ones(self, m):
-        """How many bits are set in the first operand, or in its lower half for words."""
-        counted = Cat(self.a[:32], Mux(self.control.word, 0, self.a[32:]))
-        parts = [counted[i] for i in range(64)]
-        # Six bits fit one LUT for each bit of their sum.
-        sums = [sum(parts[i : i + 6]) for i in range(0, 64, 6)]
-        while len(sums) > 1:
-            sums = [sum(sums[i : i + 2]) for i in range(0, len(sums), 2)]
+        """How many bits are set in the first operand, or in its lower half for words (7 bits)."""
+        halves = []
+        for half in range(2):
+            bits = self.a.word_select(half, 32)
+            # Six bits fit one LUT for each bit of their sum.
+            sums = [sum(bits[i : i + 6]) for i in range(0, 32, 6)]
+            while len(sums) > 1:
+                sums = [sum(sums[i : i + 2]) for i in range(0, len(sums), 2)]
+            halves.append(sums[0])
         ones = Signal(7)
-        m.d.comb += ones.eq(sums[0])
+        m.d.comb += ones.eq(halves[0] + Mux(self.control.word, 0, halves[1]))
         return ones
-
-    def _bytes(self, m):
-        """Extensions of bytes and halfwords, and operations on each byte."""
-        a, function = self.a, self.control.function
-        value = Signal(64)
-        with m.Switch(function):
-            with m.Case(Bytes.SEXT_B):
-                m.d.comb += value.eq(a[:8].as_signed())
-            with m.Case(Bytes.SEXT_H):
-                m.d.comb += value.eq(a[:16].as_signed())
-            with m.Case(Bytes.ZEXT_H):
-                m.d.comb += value.eq(a[:16])
-            with m.Case(Bytes.REV8):
-                m.d.comb += value.eq(Cat(a.word_select(7 - i, 8) for i in range(8)))
-            with m.Case(Bytes.ORC_B):
-                m.d.comb += value.eq(Cat(a.word_select(i, 8).any().replicate(8) for i in range(8)))
-        return value

@@ -77,7 +77,7 @@ PROPERTIES = {
         Property(
             "logic", "instructions:ComputationTop", "bmc", 8, arguments=("logic",),
             mutants={
-                "or is exclusive": Mutant(_CORE + "alu", "(Logic.OR, a | second)", "(Logic.OR, a ^ second)"),
+                "or is exclusive": Mutant(_CORE + "alu", "a | second", "a ^ second"),
             },
         ),
         Property(
