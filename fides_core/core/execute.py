@@ -309,6 +309,7 @@ class ExecuteStage(wiring.Component):
         resolution = self.resolution
         m.d.comb += [
             resolution.valid.eq(advance),
+            resolution.pc.eq(x.pc[1:]),
             resolution.link.eq(x.link[1:]),
             resolution.target.eq(address[1:32]),
             resolution.taken.eq(taken),

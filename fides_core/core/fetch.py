@@ -97,6 +97,7 @@ class FetchStage(wiring.Component):
         # Two buffered groups in front of the response. While there is one, the next is asked for in the hope
         # that one leaves until it comes; else it is dropped and asked for again.
         overflow = Signal()
+        retry = Signal()  # in the cycle after that
         first = Signal(_group_layout, reset_less=True)
         second = Signal(_group_layout, reset_less=True)
         level = Signal(2)
@@ -110,7 +111,13 @@ class FetchStage(wiring.Component):
         free = Signal()
         granted = Signal()
         m.d.comb += [
-            following.eq(Mux(outstanding & ~discard, Cat(Const(0, 2), r_pc[2:] + 1), pending)),
+            following.eq(
+                Mux(
+                    (outstanding & ~discard) | retry,
+                    Cat(r_pc[:2] & retry.replicate(2), r_pc[2:] + (~retry)),
+                    pending,
+                )
+            ),
             f_pc.eq(following),
             free.eq(~outstanding | bus.rvalid),
             bus.req.eq(free & (self.redirect | ~level[1])),
@@ -201,21 +208,16 @@ class FetchStage(wiring.Component):
         leaves = Signal()  # the predicted path leaves the group behind this instruction
         snapshot = Signal(snapshot_layout(config.predictor))
         if predicting:
-            here = Signal()  # the prediction is about this instruction
-            early = Signal()  # an instruction that starts where the prediction says that one ends
-
-            def ends_at(halfword):
-                return head.hit.bit_select(halfword[1], 1) & (
-                    head.odd.bit_select(halfword[1], 1) == halfword[0]
-                )
-
+            at_end = Signal()  # what is expected to end in this half of the group ends with this instruction
+            at_start = Signal()  # or where it starts, though it goes on
             m.d.comb += [
-                early.eq(full & ~stashed & ends_at(at)),
-                here.eq(ends_at(last) & ~crosses),
-                redo.eq(head_valid & early & head.taken.bit_select(at[1], 1) & ~self.redirect),
-                leaves.eq(here & head.taken.bit_select(last[1], 1)),
-                snapshot.hit.eq(here),
-                snapshot.stale.eq(early),
+                at_end.eq((head.odd.bit_select(last[1], 1) == last[0]) & ~crosses),
+                at_start.eq(full & ~stashed & (head.odd.bit_select(at[1], 1) == at[0])),
+                # What is taken is a hit, too.
+                redo.eq(head_valid & at_start & head.taken.bit_select(at[1], 1) & ~self.redirect),
+                leaves.eq(at_end & head.taken.bit_select(last[1], 1)),
+                snapshot.hit.eq(at_end & head.hit.bit_select(last[1], 1)),
+                snapshot.stale.eq(at_start & head.hit.bit_select(at[1], 1)),
                 snapshot.counter.eq(head.counter.word_select(last[1], 2)),
                 snapshot.second.eq(last[1] & head.hit[0]),
             ]
@@ -233,8 +235,9 @@ class FetchStage(wiring.Component):
             m.d.sync += a_pc.eq(self.redirect_target[1:32])
         with m.Elif(delivered):
             m.d.sync += a_pc.eq(Mux(leaves, head.target, link))
+        m.d.sync += retry.eq(overflow & ~self.redirect & ~redo)
         with m.If(overflow & ~self.redirect):
-            m.d.sync += [pending.eq(r_pc), again.eq(suppress)]
+            m.d.sync += again.eq(suppress)
         with m.If(redo):
             m.d.sync += [pending.eq(a_pc), again.eq(1)]
         with m.If(self.redirect):

@@ -59,16 +59,18 @@ class GroupPrediction(wiring.Signature):
 
 
 class Resolution(wiring.Signature):
-    """What execute found. ``valid``: an instruction leaves execute and moves on; ``link``: address behind it
-    (bits [31:1]); ``target``: where it goes if ``taken`` (bits [31:1]). ``branch``, ``jump``, ``call``,
-    ``ret``: what it is (a call or return is a jump, too); ``wrong``: fetch did not follow it; ``snapshot``:
-    what the prediction had attached to it. ``kept``: it is not dropped at the last moment. ``late``: a branch
-    of which ``taken``, and mostly ``wrong``, are known one cycle later."""
+    """What execute found. ``valid``: an instruction leaves execute and moves on; ``pc``, ``link``: its
+    address and the one behind it (bits [31:1]); ``target``: where it goes if ``taken`` (bits [31:1]).
+    ``branch``, ``jump``, ``call``, ``ret``: what it is (a call or return is a jump, too); ``wrong``: fetch
+    did not follow it; ``snapshot``: what the prediction had attached to it. ``kept``: it is not dropped at
+    the last moment. ``late``: a branch of which ``taken``, and mostly ``wrong``, are known one cycle
+    later."""
 
     def __init__(self, config: PredictorConfig | None):
         super().__init__(
             {
                 "valid": Out(1),
+                "pc": Out(31),
                 "link": Out(31),
                 "target": Out(31),
                 "taken": Out(1),
@@ -168,7 +170,7 @@ class Predictor(wiring.Component):
         # Training, one cycle after execute: which half of which group does the last halfword lie in?
         u = Signal(
             data.StructLayout(
-                {"link": 31, "target": 31, "kind": Kind, "taken": 1, "late": 1,
+                {"pc": 31, "wide": 1, "link": 31, "target": 31, "kind": Kind, "taken": 1, "late": 1,
                  "snapshot": snapshot_layout(config)}
             ),
             reset_less=True,
@@ -186,6 +188,8 @@ class Predictor(wiring.Component):
             u_branch.eq(x.kept & x_branch),
             u_push.eq(x.kept & x.call),
             u_pop.eq(x.kept & x.ret),
+            u.pc.eq(x.pc),
+            u.wide.eq(x.pc[0] == x.link[0]),  # it has two halfwords
             u.link.eq(x.link),
             u.target.eq(x.target),
             u.kind.eq(Mux(x.branch, Kind.BRANCH, Mux(x.ret, Kind.RETURN, Mux(x.jump, Kind.JUMP, Kind.NONE)))),
@@ -203,14 +207,13 @@ class Predictor(wiring.Component):
             u_taken.eq(u.taken | (u.late & self.m_taken)),
             u_counts.eq(u_branch & (u.snapshot.hit | u_taken)),
             # A stale entry is where the instruction, of two halfwords, begins.
-            last.eq(u.link + Cat(~u.snapshot.stale, Const(-1, 30))),
+            last.eq(u.pc + (u.wide & ~u.snapshot.stale)),
         ]
 
-        # The history of what has been trained, and one bit more: the second branch of a group was predicted
-        # without the first one's bit, and takes its place, as only one bit is for the group.
+        # The history of what has left execute; behind its first bit, that which a branch in training was
+        # predicted with: the second branch of a group was predicted without the first one's bit, and takes
+        # its place, as only one bit is for the group.
         history = Signal(config.history + 1)
-        resolved = Signal.like(history)
-        used = Mux(u.snapshot.second, history[1:], history[: config.history])
         for half in range(2):
             target_write, counter_write = target_writes[half], counter_writes[half]
             m.d.comb += [
@@ -220,7 +223,7 @@ class Predictor(wiring.Component):
                 target_write.data.odd.eq(last[0]),
                 target_write.data.tag.eq(last[2 + index_bits :]),
                 target_write.data.target.eq(u.target),
-                counter_write.addr.eq(counter_index(last[2:], used)),
+                counter_write.addr.eq(counter_index(last[2:], history[1:])),
                 counter_write.en.eq(u_counts & (last[1] == half)),
             ]
             with m.If(~u.snapshot.hit):
@@ -232,23 +235,42 @@ class Predictor(wiring.Component):
         if config.history:
             guessed = Signal(config.history)
             x_counts = Signal()
-            m.d.comb += [resolved.eq(history), x_counts.eq(x.valid & x_branch & (x.snapshot.hit | x.taken))]
-            with m.If(u_counts):
-                m.d.comb += resolved[0].eq(u_taken)
-                with m.If(~u.snapshot.second):
-                    m.d.comb += resolved[1:].eq(history)
-            m.d.sync += history.eq(resolved)
-            m.d.comb += f_history.eq(guessed)
-            # What ``resolved`` does for the training, here for execute's branch, which is not trained yet.
-            with m.If(self.redirect):
-                m.d.comb += f_history.eq(resolved)
+            x_grows = Signal()
+            x_bit = Signal()
+            f_grows = Signal()
+            m.d.comb += [
+                x_counts.eq(x_branch & (x.snapshot.hit | x.taken)),
+                x_grows.eq(x_counts & ~x.snapshot.second),
+                # For a late branch that the target buffer knows, what it has predicted.
+                x_bit.eq(x.taken | (x.late & x.snapshot.counter[1])),
+            ]
+            with m.If(self.m_wrong):
+                # Older than what is in execute, which is dropped.
+                with m.If(u.snapshot.hit | self.m_taken):
+                    m.d.sync += history[0].eq(self.m_taken)
+                with m.If(~u.snapshot.hit & ~u.snapshot.second):
+                    m.d.sync += history[1:].eq(history)
+            with m.Elif(x.kept):
                 with m.If(x_counts):
-                    m.d.comb += f_history[0].eq(x.taken)
-                    with m.If(~x.snapshot.second):
-                        m.d.comb += f_history[1:].eq(resolved)
-            # No branch of the upper half is reached behind a jump of the lower one.
-            with m.Elif(self.use & Mux(hits[0], ~jumps[0], hits[1] & ~jumps[1])):
-                m.d.comb += f_history.eq(Cat(taken[0] | (taken[1] & ~jumps[1]), guessed))
+                    m.d.sync += history[0].eq(x_bit)
+                with m.If(x_grows):
+                    m.d.sync += history[1:].eq(history)
+            # On the way to the address of the counters: each bit is one of four.
+            with m.If(self.redirect):
+                m.d.comb += [
+                    f_grows.eq(x.valid & x_grows),
+                    f_history.eq(Mux(f_grows, history << 1, history)),
+                ]
+                with m.If(x.valid & x_counts):
+                    m.d.comb += f_history[0].eq(x_bit)
+            with m.Else():
+                # No branch of the upper half is reached behind a jump of the lower one.
+                m.d.comb += [
+                    f_grows.eq(self.use & Mux(hits[0], ~jumps[0], hits[1] & ~jumps[1])),
+                    f_history.eq(Mux(f_grows, guessed << 1, guessed)),
+                ]
+                with m.If(f_grows):
+                    m.d.comb += f_history[0].eq(taken[0] | (taken[1] & ~jumps[1]))
             with m.If(~self.drop | self.redirect):
                 m.d.sync += guessed.eq(f_history)
 

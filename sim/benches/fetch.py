@@ -134,7 +134,8 @@ async def delivers_what_memory_holds(dut):
             if expected >> 32:
                 coverage.hit("far target")
             resolution |= {
-                "valid": 1, "link": link % (1 << 32) >> 1, "target": target % (1 << 32) >> 1, "taken": taken,
+                "valid": 1, "kept": 1, "pc": pc % (1 << 32) >> 1,
+                "link": link % (1 << 32) >> 1, "target": target % (1 << 32) >> 1, "taken": taken,
                 "wrong": wrong, "snapshot": snapshot,
             }  # fmt: skip
             if wrong:
@@ -204,4 +205,6 @@ async def delivers_what_memory_holds(dut):
     coverage.check(dut._log)
 
 
-RESOLUTION = ("valid", "link", "target", "taken", "branch", "jump", "call", "ret", "wrong", "snapshot")
+RESOLUTION = (
+    "valid", "kept", "pc", "link", "target", "taken", "branch", "jump", "call", "ret", "wrong", "snapshot",
+)  # fmt: skip
