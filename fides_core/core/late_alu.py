@@ -58,6 +58,7 @@ class LateALU(wiring.Component):
         inverted = Signal()
         wide = Signal(66)
         less = Signal()
+        total = Signal(64)
         m.d.comb += [
             inverted.eq(control.subtract & control.second),
             # The carry-in as an extra low bit keeps add and subtract on one carry chain.
@@ -72,14 +73,15 @@ class LateALU(wiring.Component):
                     ~wide[65] ^ control.second,
                 )
             ),
-            self.taken.eq(Mux(self.funct3[2], less, late == other) ^ self.funct3[0]),
+            # The difference is 0 where the operands are equal.
+            self.taken.eq(Mux(self.funct3[2], less, total == 0) ^ self.funct3[0]),
         ]
         sign = control.arithmetic & late[31]
         shifted = late[:32]
         for log2 in range(5):
             shifted = Mux(other[log2], Cat(shifted[1 << log2 :], sign.replicate(1 << log2)), shifted)
         value = Signal(64)
-        m.d.comb += value.eq(wide[1:65] ^ inverted.replicate(64))
+        m.d.comb += [total.eq(wide[1:65] ^ inverted.replicate(64)), value.eq(total)]
         with m.If(control.shift):
             m.d.comb += value[:32].eq(shifted)
         m.d.comb += [
