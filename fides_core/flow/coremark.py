@@ -285,7 +285,7 @@ def history_figure(config: Config, verilog: Path, directory: Path = OUTPUT) -> f
     found = results.get(_key(FLAGS["plain"], config.core.march))
     if found is None or found["verilog"] != hashlib.sha256(verilog.read_bytes()).hexdigest():
         return None
-    return round(found["coremark_mhz"], 3)
+    return round(_from_dict(found).coremark_per_mhz, 3)
 
 
 def sections(results: Mapping[str, Mapping[str, dict]]) -> list[tuple[str, list[str], list[list[str]], str]]:
