@@ -1,6 +1,6 @@
 """Fetch alone: what it delivers from an address is what memory holds there."""
 
-from amaranth.hdl import Cat, Mux, Signal
+from amaranth.hdl import Mux, Signal
 
 from fides_core.config import preset
 from fides_core.core.fetch import FetchStage
@@ -26,7 +26,7 @@ class FetchMatchTop(FormalTop):
         m = self.m
         m.submodules.fetch = fetch = FetchStage(self._config)
         bus = fetch.bus
-        for name in ("redirect", "redirect_target", "machine", "d_ready"):
+        for name in ("redirect", "redirect_target", "machine", "d_ready", "m_taken", "m_wrong"):
             m.d.comb += getattr(fetch, name).eq(self.free(len(getattr(fetch, name)), name))
         m.d.comb += [
             fetch.pmp.as_value().eq(self.free(len(fetch.pmp.as_value()), "pmp")),
@@ -72,9 +72,9 @@ class FetchMatchTop(FormalTop):
         self.always(~here | (fetch.d_link[1:] == (watched + Mux(full, 2, 1))[:31]), "link")
         self.always(~fetch.d_pc[0] & ~fetch.d_link[0], "even")
         if self._config.predictor is None:
-            self._invariant(m, agrees, asked, due)
+            self._invariant(m, agrees, asked, due, watched, halves[0])
 
-    def _invariant(self, m, agrees, asked, due):
+    def _invariant(self, m, agrees, asked, due, watched, half):
         """Which groups the stage holds and asks for, which makes the claims inductive."""
         level = self.probe(2, "fetch.level")
         a_pc = self.probe(31, "fetch.a_pc")
@@ -82,17 +82,23 @@ class FetchMatchTop(FormalTop):
         pending = self.probe(31, "fetch.pending")
         outstanding = self.probe(1, "fetch.outstanding")
         discard = self.probe(1, "fetch.discard")
+        retry = self.probe(1, "fetch.retry")
+        stashed = self.probe(1, "fetch.stashed")
+        stashed_half = self.probe(16, "fetch.stashed_half")
         first = self.probe(64, "fetch.first.words")
         second = self.probe(64, "fetch.second.words")
         coming = outstanding & ~discard
         group = Signal(29)
         behind = Signal(29)
-        m.d.comb += [group.eq(a_pc[2:]), behind.eq(group + level)]
+        m.d.comb += [group.eq(a_pc[2:] + stashed), behind.eq(group + level)]
         self.helper(outstanding == due, "due")
         self.helper(~outstanding | (asked == r_pc[2:]), "asked")
         self.helper(~discard | outstanding, "discard")
-        self.helper(Cat(level, coming).matches("000", "100", "001", "101", "010"), "room")
+        self.helper(level != 3, "room")
+        self.helper(~stashed | ((a_pc[:2] == 3) & (stashed_half[:2] == 3)), "stashed")
+        self.helper(~stashed | (a_pc != watched) | (stashed_half == half), "stashed_half")
+        self.helper(~retry | (~outstanding & (level == 2) & (r_pc[2:] == behind)), "retry")
         self.helper(~coming | (r_pc[2:] == behind), "coming")
-        self.helper(coming | (pending[2:] == behind), "pending")
+        self.helper(coming | retry | (pending[2:] == behind), "pending")
         self.helper((level == 0) | agrees(group, first), "first")
         self.helper(~level[1] | agrees((group + 1)[:29], second), "second")

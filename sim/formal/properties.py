@@ -36,20 +36,22 @@ PROPERTIES = {
                                                   "with m.If(level == 0):"),
                 "keeps the path that was left": Mutant(_CORE + "fetch", "(discard | self.redirect | redo)",
                                                        "(discard | redo)"),
+                "keeps a stashed half": Mutant(_CORE + "fetch", "m.d.sync += stashed.eq(0)",
+                                               "m.d.sync += stashed.eq(stashed)"),
             },
         ),
         Property(
             "registers", "instructions:RegistersTop", "bmc", 10, quick=True,
             mutants={
-                "does not wait for loads": Mutant(_CORE + "decode", "Mux(match, ~source.ready, not_ready)",
+                "does not wait for loads": Mutant(_CORE + "decode", "Mux(match, missing, not_ready)",
                                                   "0"),
             },
         ),
         Property(
             "program_counter", "instructions:ProgramCounterTop", "bmc", 10, quick=True,
             mutants={
-                "overlooks short jumps": Mutant(_CORE + "execute", "address[1:] != self.next_pc[1:]",
-                                                "address[3:] != self.next_pc[3:]"),
+                "overlooks short jumps": Mutant(_CORE + "execute", "address[1:] == self.next_pc[1:]",
+                                                "address[3:] == self.next_pc[3:]"),
             },
         ),
         Property(
@@ -62,8 +64,8 @@ PROPERTIES = {
         Property(
             "fetch_match_predicted", "fetch:FetchMatchTop", "bmc", 7, arguments=("base",),
             mutants={
-                "trusts what ends early": Mutant(_CORE + "fetch", "redo.eq(head_valid & early",
-                                                 "redo.eq(0 & early"),
+                "trusts what ends early": Mutant(_CORE + "fetch", "redo.eq(head_valid & at_start",
+                                                 "redo.eq(0 & at_start"),
             },
         ),
         Property(
