@@ -85,43 +85,33 @@ datum: .dword {A:#x}
 
 
 def test_a_late_branch_that_became_another(run):
-    """Fetch follows neither of its two ways, but that of the branch that stood there before."""
-    first, second = (encode("beq", rs1=10, rs2=0, imm=offset) for offset in (12, 20))
+    """Fetch follows neither of its two ways, but that of the branch that stood there before. Every round has
+    the same branches, so that in the first one with another branch the old one is expected to be taken."""
+    rounds = []
+    for number in range(96):
+        offset = 20 if number // 24 % 2 else 12
+        taken = number % 24 != 0
+        rounds.append((encode("beq", rs1=10, rs2=0, imm=offset), not taken, taken * offset // 10))
+    assert {reached for _, _, reached in rounds} == {0, 1, 2}
+    table = "\n".join(f" .dword {word:#x}, {datum:d}, {reached}" for word, datum, reached in rounds)
     run(f"""
-  la s4, datum
+  la s4, rounds
   la s5, changed
-  li s6, 6
-again:
-  li s7, {first:#x}
-  li s8, 1
-  call exchange
-  li s7, {second:#x}
-  li s8, 2
-  call exchange
-  addi s6, s6, -1
-  bnez s6, again
-  j pass
-
-exchange:  # the branch becomes s7, which must lead to s8
-  mv s9, ra
-  sw s7, 0(s5)
-  fence.i
-  li t0, 1
-  sd t0, 0(s4)
-  call probe
-  check a1, 0
-  sd x0, 0(s4)
-  li s11, 12
+  la s6, rounds_end
 1:
+  lw t0, 0(s4)
+  sw t0, 0(s5)
+  fence.i
   call probe
-  check_same a1, s8
-  addi s11, s11, -1
-  bnez s11, 1b
-  jr s9
+  ld t1, 16(s4)
+  check_same a1, t1
+  addi s4, s4, 24
+  bne s4, s6, 1b
+  j pass
 
 .balign 8
 probe:
-  ld a0, 0(s4)
+  ld a0, 8(s4)
 changed:
   beqz a0, .+12
   li a1, 0
@@ -132,6 +122,8 @@ changed:
   ret
 .data
 .balign 8
-datum: .dword 0
+rounds:
+{table}
+rounds_end:
 .text
 """)
