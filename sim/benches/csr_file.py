@@ -185,6 +185,9 @@ class Bench:
         rnd = self.random
         csr = int(not self.accessed and rnd.random() < 0.6)
         number = rnd.choice(rnd.choice((self.numbers, self.common)))
+        frozen = [entry for entry in range(self.model.pmp_entries) if self.model.frozen(entry)]
+        if frozen and rnd.random() < 0.05:
+            number = CSR.PMPADDR0 + rnd.choice(frozen)
         operation = rnd.choice((0, 1, 1, 2, 3))
         if number >> 10 == 3:
             operation = 0  # decode passes no write to a read-only register on
@@ -192,7 +195,7 @@ class Bench:
         trap = int(not commit and rnd.random() < 0.3)
         mret = int(commit and not csr and rnd.random() < 0.1)
         if number == CSR.PMPCFG0 or number == CSR.PMPCFG2:
-            operand = rnd.getrandbits(64) & 0x7F7F7F7F7F7F7F7F | (0x80 << 8 * rnd.randrange(200)) & DOUBLE
+            operand = rnd.getrandbits(64) & 0x7F7F7F7F7F7F7F7F | (0x80 << 8 * rnd.randrange(100)) & DOUBLE
         elif number == CSR.MCOUNTINHIBIT:
             operand = rnd.choice((0, rnd.getrandbits(64), rnd.getrandbits(64) & rnd.getrandbits(64)))
         else:
