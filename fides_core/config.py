@@ -96,12 +96,13 @@ class CoreConfig:
     """The core: RV64IMAC_Zicsr_Zifencei_Zicntr and what the options add.
 
     ``reset_vector``: address in bytes; ``hart_id``: value of mhartid; ``pmp_entries``: 0, 4, 8 or 16;
-    ``late_alu``: a second, simpler ALU behind memory's loads, so that sums, logic and branches do not wait
+    ``late_alu``: a second, simpler ALU behind memory's loads, so that sums and branches do not wait
     for loads and products; ``bitmanip``: Zba, Zbb and Zbs; ``zicond``: conditional zero; ``predictor``: None
     predicts that no branch is taken; ``icache`` and ``dcache``: both or neither, None for tightly-coupled
     memory; ``hpm_counters``: event counters from mhpmcounter3 on, 0..13 (the events are ``isa.csrs.Event``);
-    ``rvfi``: a port that reports every retired instruction (verification builds only); ``xfides``: the
-    extension, None leaves every trace of it out. Raises ValueError when a value is not possible."""
+    ``rvfi``: a port that reports every retired instruction (verification builds only); ``rvfi_csrs``: it
+    reports accesses to every CSR, too; ``xfides``: the extension, None leaves every trace of it out. Raises
+    ValueError when a value is not possible."""
 
     reset_vector: int = 0x1000
     hart_id: int = 0
@@ -114,6 +115,7 @@ class CoreConfig:
     dcache: CacheConfig | None = field(default_factory=CacheConfig)
     hpm_counters: int = 10
     rvfi: bool = False
+    rvfi_csrs: bool = False
     xfides: XfidesConfig | None = None
 
     def __post_init__(self):
@@ -127,6 +129,8 @@ class CoreConfig:
             raise ValueError(f"hpm_counters must be in 0..13, not {self.hpm_counters}")
         if (self.icache is None) != (self.dcache is None):
             raise ValueError("a core has both caches, or tightly-coupled memory and no cache")
+        if self.rvfi_csrs and not self.rvfi:
+            raise ValueError("CSR accesses are reported on the retirement port: rvfi_csrs needs rvfi")
 
     @property
     def march(self) -> str:
@@ -184,9 +188,11 @@ class Config:
         """Plain nested dictionaries, for manifests and hashes."""
         return asdict(self)
 
-    def with_rvfi(self) -> "Config":
-        """The same configuration with the retirement port, for verification."""
-        return replace(self, name=f"{self.name}_rvfi", core=replace(self.core, rvfi=True))
+    def with_rvfi(self, *, csrs: bool = False) -> "Config":
+        """The same configuration with the retirement port, for verification; ``csrs``: which reports accesses
+        to CSRs, too."""
+        core = replace(self.core, rvfi=True, rvfi_csrs=csrs)
+        return replace(self, name=f"{self.name}_rvfi{'_csrs' if csrs else ''}", core=core)
 
     def with_stalls(self, seed: int) -> "Config":
         """The same configuration with random waits on its buses, for verification."""

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 11)
 DEBIAN_PACKAGES = (
     "g++",
+    "clang-19",
     "make",
     "ccache",
     "perl",  # Verilator's driver is a Perl script

@@ -9,7 +9,7 @@ import pytest
 from fides_core.cli import app
 from fides_core.config import PRESETS, Config
 from fides_core.core.csr import implemented_csrs
-from fides_core.core.rvfi import RVFI_FIELDS
+from fides_core.core.rvfi import CSR_FIELDS, RVFI_FIELDS
 from fides_core.flow.report import PUBLISHED
 from fides_core.flow.synthesis import HISTORY
 from fides_core.flow.tools import ROOT
@@ -264,3 +264,5 @@ def test_retirement_port():
     text = section(ROOT / "docs" / "core.md", "Retirement port").split("valid in the writeback")[1]
     documented = re.findall(r"`(\w+)`", text.split("An instruction")[0])
     assert documented == list(RVFI_FIELDS)
+    of_csrs = re.findall(r"`csr_<name>_(\w+)`", section(ROOT / "docs" / "core.md", "Retirement port"))
+    assert tuple(of_csrs) == CSR_FIELDS

@@ -23,7 +23,7 @@ from .execute import ExecuteStage
 from .fetch import FetchStage
 from .memory import MemoryStage, WritebackRequest
 from .multiplier import Multiplier
-from .rvfi import RVFI, report_retirement
+from .rvfi import report_retirement, rvfi_signature
 
 __all__ = ["Core"]
 
@@ -49,7 +49,7 @@ class Core(wiring.Component):
             "external_interrupt": In(1),
         }
         if config.rvfi:
-            ports["rvfi"] = Out(RVFI)
+            ports["rvfi"] = Out(rvfi_signature(config))
         super().__init__(ports)
 
     def elaborate(self, platform):
@@ -230,6 +230,7 @@ class Core(wiring.Component):
             report_retirement(
                 m,
                 self.rvfi,
+                config,
                 decode=decode,
                 execute=execute,
                 memory=memory,

@@ -1,17 +1,14 @@
 """Control and status registers of M and U mode, trap entry and return (privileged ISA 1.12, chapter 3)."""
 
-from functools import reduce
-from operator import or_
-
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import CoreConfig
 from ..isa.causes import InterruptCause
-from ..isa.csrs import CSR, Event, XfidesCSR, counted_event
+from ..isa.csrs import CSR, CSR_ROWS, Event, XfidesCSR, counted_event
 from .counters import CounterMemory, CSRAccess
-from .pmp import AddressMatch, PMPEntry, PMPSettings, napot_ignored
+from .pmp import AddressMatch, PMPEntry, PMPSettings, by_lane, napot_ignored
 
 __all__ = ["CSRAccess", "CSRLegality", "CSRFile", "counter_numbers", "implemented_csrs"]
 
@@ -25,11 +22,10 @@ def counter_numbers(config: CoreConfig) -> int:
 def implemented_csrs(config: CoreConfig) -> frozenset[int]:
     """The numbers of all CSRs of a configuration; any other access is an illegal instruction."""
     numbers = {int(csr) for csr in CSR}
-    numbers -= {CSR.PMPCFG0, CSR.PMPCFG2, CSR.PMPADDR0, CSR.MHPMEVENT3, CSR.MHPMCOUNTER3, CSR.HPMCOUNTER3}
-    for i in range(3, 32):
-        numbers |= {CSR.MHPMEVENT3 + i - 3, CSR.MHPMCOUNTER3 + i - 3, CSR.HPMCOUNTER3 + i - 3}
-    if config.pmp_entries:  # all 16 exist then, those left out read 0 (privileged ISA, section 3.7.1)
-        numbers |= {CSR.PMPADDR0 + i for i in range(16)} | {CSR.PMPCFG0, CSR.PMPCFG2}
+    for first, count in CSR_ROWS.items():
+        numbers |= set(range(first, first + count))
+    if not config.pmp_entries:  # with any, all 16 exist: those left out read 0 (section 3.7.1)
+        numbers -= {CSR.PMPCFG0, CSR.PMPCFG2, *range(CSR.PMPADDR0, CSR.PMPADDR0 + CSR_ROWS[CSR.PMPADDR0])}
     if config.xfides:
         pointers = {XfidesCSR.FIDESMETADATABASE, XfidesCSR.FSTACKBASE, XfidesCSR.FSTACKEND, XfidesCSR.FMARK,
                     XfidesCSR.COOKIESEED}  # fmt: skip
@@ -212,7 +208,7 @@ class CSRFile(wiring.Component):
             m.d.comb += [pmp[i][name].eq(entry[name]) for name in ("r", "w", "x", "a", "locked")]
             m.d.comb += [
                 pmp[i].address.eq(pmp_address[i]),
-                pmp[i].ignored.eq(pmp_ignored[i]),
+                pmp[i].ignored.eq(Cat(1, pmp_ignored[i])),
                 frozen[i].eq(entry.locked),
             ]
             if i + 1 < len(settings):
@@ -233,7 +229,7 @@ class CSRFile(wiring.Component):
             # again.
             written = Signal(30, reset_less=True)
             changed = Signal(config.pmp_entries, reset_less=True)
-            ignored = Signal(29)
+            ignored = Signal(30)
             m.d.sync += [
                 written.eq(self.m_wdata),
                 changed.eq(Mux(self.m_write & protection & number[4], Const(1) << number[:4], 0) & ~frozen),
@@ -241,16 +237,20 @@ class CSRFile(wiring.Component):
             m.d.comb += ignored.eq(napot_ignored(written))
             for i, entry in enumerate(pmp_ignored):
                 with m.If(changed[i]):
-                    m.d.sync += entry.eq(ignored)
+                    m.d.sync += entry.eq(by_lane(ignored)[1:])
 
-        # Whole registers elsewhere.
+        # Whole registers elsewhere; that the choice is encoded leaves an input of each bit's LUT.
+        whole = ((CSR.TIME, self.time), (CSR.MEPC, self.mepc), (CSR.MTVAL, value))
+        which = Signal(2)
         other = Signal(64)
-        with m.If(selected(CSR.TIME)):
-            m.d.comb += other.eq(self.time)
-        with m.If(selected(CSR.MEPC)):
-            m.d.comb += other.eq(self.mepc)
-        with m.If(selected(CSR.MTVAL)):
-            m.d.comb += other.eq(value)
+        with m.Switch(number):
+            for i, (csr, _) in enumerate(whole, start=1):
+                with m.Case(csr):
+                    m.d.comb += which.eq(i)
+        with m.Switch(which):
+            for i, (_, register) in enumerate(whole, start=1):
+                with m.Case(i):
+                    m.d.comb += other.eq(register)
         # Registers of a few bits, from the lowest bit each.
         interrupts = tuple(InterruptCause)
         extensions = "ACIMU" + ("B" if config.bitmanip else "") + ("X" if config.xfides else "")
@@ -268,16 +268,17 @@ class CSRFile(wiring.Component):
         for i in range(3, counters):
             event = counted_event(i, config.hpm_counters)
             fields.append((CSR.MHPMEVENT3 + i - 3, {0: Const(event)}))
-        for i, entry in enumerate(settings):
-            byte = Cat(entry.r, entry.w, entry.x, entry.a, Const(0, 2), entry.locked)
-            fields.append((CSR.PMPCFG0 + i // 8 * 2, {i % 8 * 8: byte}))
-        parts = [[] for _ in range(64)]
-        for csr, values in fields:
-            for position, field in values.items():
-                for i, bit in enumerate(field):
-                    parts[position + i].append(selected(csr) & bit)
+        for first in range(0, config.pmp_entries, 8):
+            bytes_ = {
+                8 * i: Cat(entry.r, entry.w, entry.x, entry.a, Const(0, 2), entry.locked)
+                for i, entry in enumerate(settings[first : first + 8])
+            }
+            fields.append((CSR.PMPCFG0 + first // 4, bytes_))
         small = Signal(64)
-        m.d.comb += small.eq(Cat(reduce(or_, part, Const(0, 1)) for part in parts))
+        with m.Switch(number):
+            for csr, values in fields:
+                with m.Case(csr):
+                    m.d.comb += [small[i : i + len(field)].eq(field) for i, field in values.items()]
 
         wdata = self.m_wdata
         m.d.comb += [
@@ -325,7 +326,7 @@ class CSRFile(wiring.Component):
                 for i, address in enumerate(pmp_address):
                     with m.Case(CSR.PMPADDR0 + i):
                         with m.If(~frozen[i]):
-                            m.d.sync += address.eq(wdata)
+                            m.d.sync += address.eq(by_lane(wdata[:30]))
                 for first in range(0, config.pmp_entries, 8):
                     with m.Case(CSR.PMPCFG0 + first // 4):
                         for i, entry in enumerate(settings[first : first + 8]):

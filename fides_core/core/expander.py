@@ -66,7 +66,9 @@ class Expander(wiring.Component):
                     nonzero = [
                         Cat(insn[bit] for bit in _operand_bits(row, name)).any() for name in row.nonzero
                     ]
-                    m.d.comb += [self.word.eq(_equivalent(row, insn)), self.legal.eq(Cat(nonzero).all())]
+                    # Not all() of nothing: Yosys writes that to Verilog as 0.
+                    legal = Cat(nonzero).all() if nonzero else 1
+                    m.d.comb += [self.word.eq(_equivalent(row, insn)), self.legal.eq(legal)]
             with m.Default():
                 m.d.comb += [self.word.eq(insn), self.legal.eq(~self.compressed)]
         return m

@@ -5,7 +5,9 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["AddressMatch", "PMPSettings", "PMPEntry", "PMPChecker", "PMPPairChecker", "napot_ignored"]
+__all__ = [
+    "AddressMatch", "PMPSettings", "PMPEntry", "PMPChecker", "PMPPairChecker", "by_lane", "napot_ignored",
+]  # fmt: skip
 
 
 class AddressMatch(enum.IntEnum, shape=2):
@@ -27,24 +29,35 @@ class PMPSettings(data.Struct):
     locked: 1
 
 
+#: Address bits [31:2] with those of the same remainder by 3 together: bit i of a word number is bit i // 3
+#: of lane i % 3. Three bits next to each other, which one LUT compares, are so at the same place of three
+#: vectors, and simulators compare all groups at once.
+Lanes = data.ArrayLayout(10, 3)
+
+
 class PMPEntry(data.Struct):
     """One entry; ``address`` holds address bits [31:2] (pmpaddr[29:0]; the bits above are hard-wired to
-    0). ``ignored``, which must be ``napot_ignored(address)``, are the address bits [31:3] that NAPOT does not
-    compare; a register of its own spares both checkers finding them."""
+    0) by lane. ``ignored``, which must be ``by_lane(napot_ignored(...))`` of the address, are those that
+    NAPOT does not compare; a register of its own spares both checkers finding them."""
 
     r: 1
     w: 1
     x: 1
     a: AddressMatch
     locked: 1
-    address: 30
-    ignored: 29
+    address: Lanes
+    ignored: Lanes
+
+
+def by_lane(word):
+    """A word number (30 bits) as ``Lanes``, or its low bits only when it has fewer."""
+    return Cat(word[lane::3] for lane in range(3))
 
 
 def napot_ignored(address):
-    """The bits [31:3] of addresses that NAPOT does not compare (29 bits), of address bits [31:2] (30 bits):
-    the trailing ones and the zero above them."""
-    return (address ^ (address + 1))[1:30]
+    """The address bits [31:2] that NAPOT does not compare: of ``address``, pmpaddr[29:0], the trailing ones
+    and the zero above them. 30 bits, the lowest of which is always set."""
+    return (address ^ (address + 1))[:30]
 
 
 def _every(bits):
@@ -54,36 +67,35 @@ def _every(bits):
 
 
 class _Bound:
-    """Comparisons of words with one entry's address: ``word`` is the number of a word (address bits [31:2])
-    or, without the lowest bit, of an aligned pair. ``below``: the word, or the last one of the pair, is below
-    the address; ``equal``: the address lies in the word's pair; ``napot``: the pair is in the entry's NAPOT
-    region, none of which is smaller than a pair; ``partial``: only the first word of the pair is below."""
+    """Comparisons of words with one entry's address: ``word`` is by lane the number of a word (address bits
+    [31:2]) or, with the lowest bit set, of an aligned pair. ``below``: the word, or the last one of the pair,
+    is below the address; ``equal``: the address lies in the word's pair; ``napot``: the pair is in the
+    entry's NAPOT region, none of which is smaller than a pair; ``partial``: only the first word of the pair
+    is below."""
 
     def __init__(self, m, word, entry, index: int):
-        address = entry.address[30 - len(word) :]
-        pair, upper = word[-29:], entry.address[1:]
         self.below = Signal(name=f"below{index}")
         self.equal = Signal(name=f"equal{index}")
         self.napot = Signal(name=f"napot{index}")
         self.partial = Signal(name=f"partial{index}")
         # Three bits at a time, one LUT says that they are less, another one that they are equal, and a carry
-        # chain goes on from there. The lowest group is that of the two lowest bits of pairs.
-        tops = range(len(word) - 27, len(word) + 1, 3)
+        # chain goes on from there.
         less, same = Signal(10, name=f"less{index}"), Signal(10, name=f"same{index}")
-        for group, top in enumerate(tops):
-            low = max(top - 3, 0)
-            m.d.comb += [
-                less[group].eq(word[low:top] < address[low:top]),
-                same[group].eq(word[low:top] == address[low:top]),
-            ]
-        same_pair = pair[:2] == upper[:2]
-        different = Signal(29, name=f"different{index}")
+        different = [Signal(10, name=f"different{index}_{lane}") for lane in range(3)]
+        lower = Const(0, 10)
+        for lane in range(3):
+            above = ~word[lane] & entry.address[lane]
+            lower = above | (~different[lane] & lower)
+            m.d.comb += different[lane].eq(word[lane] ^ entry.address[lane])
+        same_pair = ~(different[1][0] | different[2][0])
+        compared = [bits & ~ignored for bits, ignored in zip(different, entry.ignored, strict=True)]
         m.d.comb += [
+            less.eq(lower),
+            same.eq(~(different[0] | different[1] | different[2])),
             self.below.eq((less + (less | same))[10]),
             self.equal.eq(_every(Cat(same_pair, same[1:]))),
-            different.eq((pair ^ upper) & ~entry.ignored),
-            self.napot.eq(_every(Cat(~different[low : low + 2].any() for low in range(0, 29, 2)))),
-            self.partial.eq(self.equal & entry.address[0]),
+            self.napot.eq(_every(~Cat(compared[0] | compared[1], compared[2][:5] | compared[2][5:]))),
+            self.partial.eq(self.equal & entry.address[0][0]),
         ]
 
 
@@ -109,13 +121,15 @@ class PMPChecker(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         odd = self.address[2]
+        word = Signal(Lanes)
+        m.d.comb += word.eq(by_lane(self.address[2:]))
         matches = []
         # Whether the first word of the access, and its last one, are below the entry before, which is where
         # a TOR region begins.
         first_before = last_before = Const(0, 1)
         for i in range(self._count):
             entry = self.entries[i]
-            bound = _Bound(m, self.address[2:], entry, i)
+            bound = _Bound(m, word, entry, i)
             first_below = bound.below
             last_below = Signal(name=f"last_below{i}")
             m.d.comb += last_below.eq(first_below & ~(self.doubleword & bound.partial))
@@ -129,7 +143,7 @@ class PMPChecker(wiring.Component):
                     Mux(
                         entry.a[0],
                         bound.napot,
-                        bound.equal & (self.doubleword | (odd == entry.address[0])),
+                        bound.equal & (self.doubleword | (odd == entry.address[0][0])),
                     )
                 ),
                 split.eq(
@@ -169,11 +183,13 @@ class PMPPairChecker(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        last = Signal(Lanes)  # the last word of the pair
+        m.d.comb += last.eq(by_lane(Cat(1, self.address[3:])))
         matches = []
         even_before = odd_before = Const(0, 1)  # below the entry before
         for i in range(self._count):
             entry = self.entries[i]
-            bound = _Bound(m, self.address[3:], entry, i)
+            bound = _Bound(m, last, entry, i)
             even_below = bound.below | bound.partial
             inside = Signal(2, name=f"inside{i}")
             with m.Switch(entry.a):
@@ -181,7 +197,7 @@ class PMPPairChecker(wiring.Component):
                     m.d.comb += inside.eq(Cat(even_below & ~even_before, bound.below & ~odd_before))
                 with m.Case(AddressMatch.NA4):
                     m.d.comb += inside.eq(
-                        Cat(bound.equal & ~entry.address[0], bound.equal & entry.address[0])
+                        Cat(bound.equal & ~entry.address[0][0], bound.equal & entry.address[0][0])
                     )
                 with m.Case(AddressMatch.NAPOT):
                     m.d.comb += inside.eq(bound.napot.replicate(2))

@@ -9,9 +9,13 @@ from amaranth.hdl import Cat, Const, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import Out, Signature
 
-__all__ = ["RVFI", "report_retirement", "RVFI_FIELDS"]
+from ..config import CoreConfig
+from ..isa.csrs import CSR_NAMES
+from .csr import CSRAccess, implemented_csrs
 
-#: Field widths in bits.
+__all__ = ["CSR_FIELDS", "RVFI_FIELDS", "report_retirement", "rvfi_fields", "rvfi_signature"]
+
+#: Field widths in bits, of every retirement port.
 RVFI_FIELDS = {
     "valid": 1,
     "order": 64,
@@ -39,16 +43,35 @@ RVFI_FIELDS = {
 #: Those that are known in decode.
 OPERANDS = data.StructLayout({"rs1_addr": 5, "rs2_addr": 5, "rs1_rdata": 64, "rs2_rdata": 64})
 
-RVFI = Signature({name: Out(width) for name, width in RVFI_FIELDS.items()})
+#: What is reported of each CSR with ``CoreConfig.rvfi_csrs``, 64 bits each.
+CSR_FIELDS = ("rmask", "wmask", "rdata", "wdata")
 
 
-def report_retirement(m, rvfi, *, decode, execute, memory, csr, w_result, dbus):
+def rvfi_fields(config: CoreConfig) -> dict[str, int]:
+    """The fields of a configuration's port with their widths in bits: for the CSRs, ``csr_<name>_<field>`` of
+    each that the core implements."""
+    if not config.rvfi_csrs:
+        return dict(RVFI_FIELDS)
+    names = [CSR_NAMES[number] for number in sorted(implemented_csrs(config))]
+    return RVFI_FIELDS | {f"csr_{name}_{field}": 64 for name in names for field in CSR_FIELDS}
+
+
+def rvfi_signature(config: CoreConfig) -> Signature:
+    """The retirement port of a configuration."""
+    return Signature({name: Out(width) for name, width in rvfi_fields(config).items()})
+
+
+def report_retirement(m, rvfi, config, *, decode, execute, memory, csr, w_result, dbus):
     """Add to module ``m`` what follows every instruction from decode to writeback and drives ``rvfi`` there.
 
     ``mem_addr`` is the address of the aligned 64-bit word that was accessed; the masks tell the lanes.
     ``rs1_addr`` and ``rs2_addr`` are 0 for operands that are not read; the value of register 0 is 0.
     ``pc_wdata`` is where the program goes on if no interrupt comes: after a trap, the handler. ``halt`` is
     never set, ``ixl`` is always 2 (64 bits).
+
+    Of a CSR that the instruction names, the masks say with all bits or none whether it reads it (every CSR
+    instruction is said to) and writes it; ``rdata`` is what it read, ``wdata`` what it wrote, before the
+    register drops the bits that it does not have. What traps and mret do to CSRs is not reported.
     """
     x_operands = Signal(OPERANDS)
     m_operands = Signal(OPERANDS)
@@ -140,7 +163,34 @@ def report_retirement(m, rvfi, *, decode, execute, memory, csr, w_result, dbus):
     m.d.comb += w["ixl"].eq(2)
     m.d.comb += [getattr(rvfi, name).eq(signal) for name, signal in w.items()]
     m.d.comb += rvfi.rd_wdata.eq(Mux(w["rd_addr"] != 0, w_result, 0))
+    if config.rvfi_csrs:
+        _report_csrs(m, rvfi, config, report=report, memory=memory, csr=csr)
     with m.If(w_trap):
         m.d.comb += rvfi.pc_wdata.eq(csr.handler)
     with m.Elif(w_mret):
         m.d.comb += rvfi.pc_wdata.eq(csr.mepc)
+
+
+def _report_csrs(m, rvfi, config, *, report, memory, csr):
+    access, written = Signal(), Signal()
+    number = Signal(12)
+    rdata, wdata = Signal(64), Signal(64)
+    with m.If(report):
+        m.d.sync += [
+            access.eq(memory.commit & memory.current.csr),
+            written.eq(memory.csr_access != CSRAccess.NONE),
+            number.eq(memory.current.csr_number),
+            rdata.eq(csr.m_rdata),
+            wdata.eq(csr.m_wdata),
+        ]
+    for each in implemented_csrs(config):
+        named, write = Signal(name=f"names_{each:x}"), Signal(name=f"writes_{each:x}")
+        m.d.comb += [named.eq(access & (number == each)), write.eq(named & written)]
+        values = {
+            "rmask": named.replicate(64),
+            "wmask": write.replicate(64),
+            "rdata": Mux(named, rdata, 0),
+            "wdata": Mux(write, wdata, 0),
+        }
+        for field, value in values.items():
+            m.d.comb += getattr(rvfi, f"csr_{CSR_NAMES[each]}_{field}").eq(value)

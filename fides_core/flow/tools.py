@@ -15,6 +15,7 @@ __all__ = [
     "ROOT",
     "ToolMissing",
     "environment",
+    "fast_compiler",
     "find",
     "run_yosys",
     "spike_directory",
@@ -32,6 +33,7 @@ _PACKAGED = {  # tools that Python packages bring: module, distribution
 }
 _DEBIAN_PACKAGES = {
     "g++": "g++",
+    "clang++-19": "clang-19",
     "make": "make",
     "perl": "perl",
     "riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf",
@@ -93,6 +95,13 @@ def find(tool: str) -> Path:
     if path is None:
         raise ToolMissing(tool)
     return Path(path)
+
+
+def fast_compiler() -> str:
+    """The C++ compiler for Verilated models: clang 19, whose code for them is some percent faster, or g++
+    where that is not installed. That g++ is there is not checked."""
+    clang = "clang++-19"
+    return clang if shutil.which(clang, path=environment()["PATH"]) else "g++"
 
 
 def spike_directory() -> Path:
@@ -160,6 +169,7 @@ def versions() -> dict[str, str]:
         ("verilator", r"Verilator (\S+)"),
         ("riscv64-unknown-elf-gcc", r"(\d+\.\d+\.\d+)"),
         ("g++", r"(\d+\.\d+\.\d+)"),
+        ("clang++-19", r"(\d+\.\d+\.\d+)"),
     ):
         try:
             line = _first_line(tool, "--version")

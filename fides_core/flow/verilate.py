@@ -84,21 +84,22 @@ def build_library(
     cflags = ["-fPIC", "-std=c++20", f"-I{source.parent}", *cflags]
     lines = [signal.verilator_rule for signal in signals] + [f"split_var {_place(*place)}" for place in split]
     rules = "\n".join(["`verilator_config", *lines, ""])
+    compiler = tools.fast_compiler()
     key = hashlib.sha256()
     for part in (verilog.read_bytes(), source.read_bytes(), *(header.read_bytes() for header in headers)):
         key.update(hashlib.sha256(part).digest())
-    key.update(repr((options, cflags, list(ldflags), rules)).encode())
+    key.update(repr((options, compiler, cflags, list(ldflags), rules)).encode())
     name = f"{kind}-{trace}" if trace else kind
     library = directory / f"{name}-{key.hexdigest()[:16]}.so"
     if library.exists():
         return library
 
     verilator = tools.find("verilator")
-    for tool in ("g++", "make", "perl"):
+    for tool in (compiler, "make", "perl"):
         tools.find(tool)
     environment = tools.environment()
     if trace == "fst":
-        _check_fst_headers(environment)
+        _check_fst_headers(compiler, environment)
     directory.mkdir(parents=True, exist_ok=True)
     with _locked(
         library.with_suffix(".lock"), lambda: report(f"waiting for another build of {library.name}")
@@ -108,14 +109,20 @@ def build_library(
         with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=directory) as scratch:
             scratch = Path(scratch)
             (scratch / "public.vlt").write_text(rules)
+            design = verilog.read_text()
+            if not trace:
+                # A cycle at each edge of the clock, so that no evaluation is for a falling edge, at which
+                # nothing happens.
+                design = design.replace("@(posedge clk)", "@(edge clk)")
+            (scratch / verilog.name).write_text(design)
             command = [
                 str(verilator), *options, "--build", "-j", str(os.cpu_count() or 1),
                 "--lib-create", "simulation", "-Mdir", "objects",
                 "-CFLAGS", " ".join(cflags),
                 *(part for flag in ldflags for part in ("-LDFLAGS", flag)),
                 # -Os, Verilator's default, follows a plain -O2; these three replace it.
-                "-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O1 OPT_GLOBAL=-O2",
-                "public.vlt", str(verilog.absolute()), str(source.absolute()),
+                "-MAKEFLAGS", f"OPT_FAST=-O2 OPT_SLOW=-O1 OPT_GLOBAL=-O2 CXX={compiler} LINK={compiler}",
+                "public.vlt", verilog.name, str(source.absolute()),
             ]  # fmt: skip
             what = f"simulation of {verilog.stem}" + (f" with {trace.upper()} traces" if trace else "")
             log = library.with_suffix(".log")
@@ -136,9 +143,9 @@ def _locked(path: Path, waiting: Callable[[], None]):
         yield
 
 
-def _check_fst_headers(environment: dict[str, str]) -> None:
+def _check_fst_headers(compiler: str, environment: dict[str, str]) -> None:
     probe = subprocess.run(
-        ["g++", "-E", "-x", "c++", "-"], input="#include <lz4.h>\n#include <zlib.h>\n", text=True,
+        [compiler, "-E", "-x", "c++", "-"], input="#include <lz4.h>\n#include <zlib.h>\n", text=True,
         env=environment, capture_output=True,
     )  # fmt: skip
     if probe.returncode:

@@ -24,11 +24,14 @@ TILE = "tile"
 """Name of the top module of the tile alone: the core with its caches."""
 
 _LARGEST_EXPLICIT_ZEROS = 4096
+_EMPTY_CONJUNCTION = "= & 1'h0;"
 
-# What Amaranth's own Verilog back end runs, without attributes that hold paths or say the same as the name.
+# What Amaranth's own Verilog back end runs, without attributes that hold paths or say the same as the name,
+# and without opt_expr, which takes operations with a constant apart into bits: synthesis does that itself,
+# and simulators need several times as long for the bits of a decoder.
 _SCRIPT = """\
 read_rtlil design.il
-proc -nomux -norom
+proc -nomux -norom -noopt
 memory_collect
 attrmap {attributes}
 attrmap -modattr {attributes}
@@ -71,7 +74,7 @@ def configuration(preset_or_config: str | Config) -> Config:
 def convert(component, name: str) -> str:
     """Verilog of an Amaranth component with the top module ``name``; the same text every time.
 
-    Raises ToolMissing without Yosys.
+    Raises ToolMissing without Yosys, RuntimeError for a design with ``all()`` of no bits.
     """
     with _without_big_zeros():
         text = rtlil.convert(component, name=name, emit_src=False)
@@ -80,7 +83,10 @@ def convert(component, name: str) -> str:
         directory = Path(scratch)
         (directory / "design.il").write_text(text)
         tools.run_yosys(_SCRIPT.format(attributes=attributes), directory, "convert")
-        return (directory / "design.v").read_text()
+        verilog = (directory / "design.v").read_text()
+    if _EMPTY_CONJUNCTION in verilog:
+        raise RuntimeError(f"{name}: all() of nothing, which Yosys writes as 0 and takes for 1")
+    return verilog
 
 
 def replace_file(path: Path, text: str) -> None:

@@ -5,7 +5,9 @@ Sources: privileged ISA 1.12, tables 2.2 to 2.5 and section 3.1.10; Xfides contr
 
 from enum import IntEnum
 
-__all__ = ["CSR", "XfidesCSR", "Comctl", "Comsel", "FidesContext", "Event", "counted_event"]
+__all__ = [
+    "CSR", "CSR_NAMES", "CSR_ROWS", "XfidesCSR", "Comctl", "Comsel", "FidesContext", "Event", "counted_event",
+]  # fmt: skip
 
 
 class CSR(IntEnum):
@@ -59,6 +61,23 @@ class XfidesCSR(IntEnum):
     COMSEL = 0x7E0
     COMDATA = 0x7E1
     FMARK = 0x800
+
+
+#: Rows of like registers with consecutive numbers: the first one, and how many there are.
+CSR_ROWS = {CSR.MHPMEVENT3: 29, CSR.MHPMCOUNTER3: 29, CSR.HPMCOUNTER3: 29, CSR.PMPADDR0: 16}
+
+
+def _names() -> dict[int, str]:
+    names = {int(csr): csr.name.lower() for csr in (*CSR, *XfidesCSR)}
+    for first, count in CSR_ROWS.items():
+        stem = first.name.lower().rstrip("0123456789")
+        lowest = int(first.name[len(stem) :])
+        names |= {first + i: f"{stem}{lowest + i}" for i in range(count)}
+    return names
+
+
+#: The name of every number, in small letters, the registers of a row included.
+CSR_NAMES = _names()
 
 
 class Comctl(IntEnum):

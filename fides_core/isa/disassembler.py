@@ -1,13 +1,12 @@
 """Text of instruction words, for listings: the table's names, registers as x0 to x31, offsets in bytes."""
 
 from .compressed import find_compressed, is_compressed
-from .csrs import CSR, XfidesCSR
+from .csrs import CSR_NAMES
 from .instructions import Format, find
 from .xfides import pad_fields
 
 __all__ = ["disassemble"]
 
-_CSR_NAMES = {int(csr): csr.name.lower() for numbers in (CSR, XfidesCSR) for csr in numbers}
 
 
 def _signed(value: int, bits: int) -> int:
@@ -17,7 +16,7 @@ def _signed(value: int, bits: int) -> int:
 def _operands(word: int, fmt: Format) -> list[str]:
     rd, rs1, rs2 = (f"x{word >> low & 31}" for low in (7, 15, 20))
     immediate = _signed(word >> 20, 12)
-    csr = _CSR_NAMES.get(word >> 20, f"{word >> 20:#x}")
+    csr = CSR_NAMES.get(word >> 20, f"{word >> 20:#x}")
     match fmt:
         case Format.R | Format.VAL:
             return [rd, rs1, rs2]

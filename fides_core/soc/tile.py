@@ -9,7 +9,7 @@ from ..cache import MemorySystem
 from ..config import CoreConfig
 from ..core.bus import DataBus, InstructionBus
 from ..core.core import Core
-from ..core.rvfi import RVFI
+from ..core.rvfi import rvfi_signature
 from .memory_map import BOOT_ROM, MAIN_MEMORY_BASE, Region
 from .stalls import RandomStalls
 
@@ -46,7 +46,7 @@ class Tile(wiring.Component):
             "external_interrupt": In(1),
         }
         if config.rvfi:
-            ports["rvfi"] = Out(RVFI)
+            ports["rvfi"] = Out(rvfi_signature(config))
         super().__init__(ports)
 
     def elaborate(self, platform):

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from ..config import Config
-from ..core.rvfi import RVFI_FIELDS
+from ..core.rvfi import rvfi_fields
 from . import memory_map
 from .cached import Cached
 from .memory import MainMemory
@@ -33,7 +33,7 @@ class FidesSoC(wiring.Component):
             "axi_violation": Out(8),
         }
         if config.core.rvfi:
-            ports |= {f"rvfi_{name}": Out(width) for name, width in RVFI_FIELDS.items()}
+            ports |= {f"rvfi_{name}": Out(width) for name, width in rvfi_fields(config.core).items()}
         super().__init__(ports)
 
     def elaborate(self, platform):
@@ -73,5 +73,6 @@ class FidesSoC(wiring.Component):
             tile.external_interrupt.eq(self.external_interrupt),
         ]
         if config.core.rvfi:
-            m.d.comb += [getattr(self, f"rvfi_{name}").eq(getattr(tile.rvfi, name)) for name in RVFI_FIELDS]
+            for name in rvfi_fields(config.core):
+                m.d.comb += getattr(self, f"rvfi_{name}").eq(getattr(tile.rvfi, name))
         return m

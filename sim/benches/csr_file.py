@@ -19,6 +19,11 @@ def bit(value: int, position: int) -> int:
     return value >> position & 1
 
 
+def by_lane(word: int) -> int:
+    """Address bits [31:2] as the PMP checkers take them: those of the same remainder by 3 together."""
+    return int("".join(f"{word:030b}"[2 - lane :: 3] for lane in (2, 1, 0)), 2)
+
+
 class Model:
     """Registers by the numbers that read and write them. ``counters``: bits that mcounteren has."""
 
@@ -37,7 +42,7 @@ class Model:
 
     def settle(self):
         """What follows the addresses one cycle late: the bits that NAPOT ignores."""
-        self.ignored = [(address ^ address + 1) >> 1 & (1 << 29) - 1 for address in self.address]
+        self.ignored = [(address ^ address + 1) & (1 << 30) - 1 for address in self.address]
 
     def reset(self):
         self.machine, self.mie_bit, self.mpie, self.mpp, self.mprv, self.tw = 1, 0, 0, 0, 0, 0
@@ -131,8 +136,9 @@ class Model:
         vectored = self.vector & 1 and self.cause >> 63
         pmp = 0
         for entry, (byte, address) in enumerate(zip(self.settings, self.address, strict=True)):
-            word = byte & 7 | (byte >> 3 & 3) << 3 | byte >> 7 << 5 | address << 6 | self.ignored[entry] << 36
-            pmp |= word << 65 * entry
+            word = byte & 7 | (byte >> 3 & 3) << 3 | byte >> 7 << 5
+            word |= by_lane(address) << 6 | by_lane(self.ignored[entry]) << 36
+            pmp |= word << 66 * entry
         values = {
             "handler": (self.vector & ~1) + (4 * (self.cause & 63) if vectored else 0) & WORD,
             "mepc": self.epc,

@@ -40,15 +40,17 @@ class CoreTop(FormalTop):
     cycle ago.
 
     Buses answer with anything, an error too, after any time, but only what was asked. ``pmp``: entries of
-    memory protection; without, what traps is known. ``fetch_errors``: the instruction bus may report them.
+    memory protection; without, what traps is known. ``csrs``: the port reports CSR accesses.
+    ``fetch_errors``: the instruction bus may report them.
     """
 
     pmp = 0
+    csrs = False
     fetch_errors = True
 
     def properties(self):
         m = self.m
-        config = replace(preset("tiny").with_rvfi().core, pmp_entries=self.pmp)
+        config = replace(preset("tiny").with_rvfi(csrs=self.csrs).core, pmp_entries=self.pmp)
         low, high, quotient = (self.free(64, name) for name in ("product_low", "product_high", "quotient"))
         divided = self.free(1, "divided")
         # The modules were imported for this top alone.

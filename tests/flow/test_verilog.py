@@ -113,6 +113,33 @@ def test_only_big_memories_of_zeros_lose_their_contents():
     assert initialised(small, "big") == 4096
 
 
+class Conjunction(wiring.Component):
+    """Whether all of ``bits`` bits are set."""
+
+    def __init__(self, bits: int):
+        super().__init__({"x": In(4), "y": Out(1)})
+        self._bits = bits
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.y.eq(self.x[: self._bits].all())
+        return m
+
+
+def test_conjunction_of_nothing_is_refused():
+    """Verilog has no operand without bits."""
+    assert "& x[0]" in verilog.convert(Conjunction(1), "top")
+    with pytest.raises(RuntimeError, match=r"top: all\(\) of nothing"):
+        verilog.convert(Conjunction(0), "top")
+
+
+def test_masks_stay_whole(generated):
+    """Simulators take far longer for a mask in bits: see the script of ``convert``."""
+    text = (generated / "base.v").read_text()
+    decoder = text.split("module \\fides_soc.tile.core.decode.decoder ")[1].split("endmodule")[0]
+    assert len(re.findall(r"= insn\[31:7\] *& 25'h", decoder)) > 100
+
+
 def test_unknown_preset(tmp_path):
     with pytest.raises(UserError, match="unknown preset 'nonesuch'"):
         verilog.generate("nonesuch", tmp_path / "rtl")

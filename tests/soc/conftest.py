@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from fides_core.axi.signatures import Axi4
 from fides_core.core.bus import DataBus, InstructionBus
-from fides_core.core.rvfi import RVFI
+from fides_core.core.rvfi import rvfi_signature
 from fides_core.soc import tile
 
 
@@ -29,7 +29,7 @@ class IdleCore(wiring.Component):
             "external_interrupt": In(1),
         }
         if config.rvfi:
-            ports["rvfi"] = Out(RVFI)
+            ports["rvfi"] = Out(rvfi_signature(config))
         super().__init__(ports)
 
     def elaborate(self, platform):
