@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ class Machine(Protocol):
     """What runs images: a Simulator, or a model in tests."""
 
     def run(self, image: Path, max_cycles: int):
-        """An outcome with exit_code (None: did not end), uart (bytes) and message."""
+        """An outcome with exit_code (None: did not end), uart (bytes), cycles and message."""
 
 
 class _Unprotected:
@@ -67,6 +68,27 @@ class _Unprotected:
 
     def run(self, image: Path, max_cycles: int):
         return self._simulator.run(image, max_cycles=max_cycles, require_policy=False)
+
+
+class _Timed:
+    """A machine, and how many cycles it ran in how many seconds of processor time."""
+
+    def __init__(self, machine: Machine):
+        self._machine = machine
+        self.cycles, self.seconds = 0, 0.0
+
+    def run(self, image: Path, max_cycles: int):
+        start = time.process_time()
+        outcome = self._machine.run(image, max_cycles=max_cycles)
+        self.seconds += time.process_time() - start
+        self.cycles += outcome.cycles
+        return outcome
+
+    @property
+    def speed(self) -> str:
+        """In one line."""
+        mhz = self.cycles / self.seconds / 1e6 if self.seconds else 0.0
+        return f"{self.cycles} cycles simulated in {self.seconds:.1f} s of processor time: {mhz:.2f} MHz"
 
 
 def simulator(config: Config, report: Callable[[str], None] = lambda text: None) -> Machine:
@@ -181,13 +203,14 @@ def run_bench(
         config = preset(name)
         with console.status(f"building the programs for {name}"):
             images = {program: build_program(program, config) for program in programs}
-        target = (machine or simulated)(config)
+        target = _Timed((machine or simulated)(config))
         done = []
         for program, image in images.items():
             with console.status(f"{program} on {name}"):
                 done.append(measure(program, image, config, target))
         results[name] = {one.program: one.to_dict() for one in done}
         console.print(table(name, done), soft_wrap=True, markup=False, highlight=False)
+        console.print(target.speed, soft_wrap=True, markup=False, highlight=False)
     kept = _kept(output)
     for name, measured in results.items():
         merged = {**kept.get(name, {}), **measured}

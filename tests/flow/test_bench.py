@@ -6,6 +6,7 @@ CoreMark is not part of this repository: a stub with its interface to the port s
 import csv
 import hashlib
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, replace
 
@@ -28,6 +29,7 @@ class Outcome:
     exit_code: int | None
     uart: bytes
     message: str = "exit code ?"
+    cycles: int = 3000
 
 
 class Machine:
@@ -131,7 +133,10 @@ def test_results_are_kept_by_preset_and_program(tmp_path, monkeypatch):
         "base": ["mix", "nbody"], "tiny": ["mix"]
     }  # fmt: skip
     assert kept["base"]["mix"]["ipc"] == 0.8 and kept["base"]["mix"]["events"]["DCACHE_MISS"] == 5
-    assert "nbody  " in console.export_text()
+    said = console.export_text()
+    assert "nbody  " in said
+    speed = r"^(\d+) cycles simulated in \d+\.\d s of processor time: \d+\.\d\d MHz$"
+    assert re.findall(speed, said, re.MULTILINE) == ["3000"] * 3
     title, heads, rows, note = bench.sections(kept)[0]
     assert title == "Benchmarks on base" and heads == ["program", *bench.COLUMNS.values()] and note
     assert rows[0] == ["mix", "1000", "800", "0.80", "30", "4", "5", "10.0", "5.0", "2.5", "7.5"]
