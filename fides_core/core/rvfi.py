@@ -64,7 +64,8 @@ def rvfi_signature(config: CoreConfig) -> Signature:
 def report_retirement(m, rvfi, config, *, decode, execute, memory, csr, w_result, dbus):
     """Add to module ``m`` what follows every instruction from decode to writeback and drives ``rvfi`` there.
 
-    ``mem_addr`` is the address of the aligned 64-bit word that was accessed; the masks tell the lanes.
+    ``mem_addr`` is the address of the aligned 64-bit word that was accessed, an entry of the metadata table
+    too; the masks tell the lanes.
     ``rs1_addr`` and ``rs2_addr`` are 0 for operands that are not read; the value of register 0 is 0.
     ``pc_wdata`` is where the program goes on if no interrupt comes: after a trap, the handler. ``halt`` is
     never set, ``ixl`` is always 2 (64 bits).
@@ -86,11 +87,11 @@ def report_retirement(m, rvfi, config, *, decode, execute, memory, csr, w_result
     m_loaded = Signal(8)
     m_stored = Signal(8)
     m_data = Signal(64)
-    # An AMO makes its accesses before it moves on.
+    # What an AMO, and an instruction with accesses to the metadata table, does before it moves on.
+    x_address = Signal(32)
     x_loaded = Signal(8)
     x_stored = Signal(8)
     x_data = Signal(64)
-    atomic = execute.current.control.atomic
     requested = Mux(dbus.req & dbus.gnt, dbus.be, 0)
     compressed = decode.d_insn[:2] != 3
     with m.If(execute.ready):
@@ -103,7 +104,8 @@ def report_retirement(m, rvfi, config, *, decode, execute, memory, csr, w_result
             x_operands.rs1_rdata.eq(Mux(decode.read_rs1 != 0, decode.x_request.rs1, 0)),
             x_operands.rs2_rdata.eq(Mux(decode.read_rs2 != 0, decode.x_request.rs2, 0)),
         ]
-    with m.Elif(atomic & dbus.req & dbus.gnt):
+    with m.Elif(dbus.req & dbus.gnt):
+        m.d.sync += x_address.eq(dbus.addr)
         with m.If(dbus.we):
             m.d.sync += [x_stored.eq(dbus.be), x_data.eq(dbus.wdata)]
         with m.Else():
@@ -118,10 +120,10 @@ def report_retirement(m, rvfi, config, *, decode, execute, memory, csr, w_result
             m_link.eq(execute.current.link),
             m_read.eq(x_read),
             m_insn.eq(x_insn),
-            m_address.eq(Mux(atomic, execute.held_address, dbus.addr)),
-            m_loaded.eq(Mux(atomic, x_loaded, Mux(dbus.we, 0, requested))),
-            m_stored.eq(Mux(atomic, x_stored, Mux(dbus.we, requested, 0))),
-            m_data.eq(Mux(atomic, x_data, dbus.wdata)),
+            m_address.eq(Mux(requested.any(), dbus.addr, x_address)),
+            m_loaded.eq(x_loaded | Mux(dbus.we, 0, requested)),
+            m_stored.eq(x_stored | Mux(dbus.we, requested, 0)),
+            m_data.eq(Mux(requested.any() & dbus.we, dbus.wdata, x_data)),
         ]
 
     late, second = memory.current.late, memory.current.late_control.second
