@@ -127,7 +127,7 @@ def sim(
 
 @app.command()
 def lockstep(
-    preset: Annotated[str, typer.Option(help="A preset without Xfides.")] = "base",
+    preset: Annotated[str, typer.Option(help="The preset.")] = "base",
     variant: Annotated[str, typer.Option(help="A verification variant, or all of them.")] = "all",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first program.")] = 1,
     programs: Annotated[int, typer.Option(min=1, help="Programs of each variant.")] = 20,
@@ -137,7 +137,7 @@ def lockstep(
         float | None, typer.Option(min=0.0, help="Start no program of a variant after so many seconds.")
     ] = None,
 ) -> None:
-    """Compare a preset with Spike on random programs.
+    """Compare a preset with Spike, or with Xfides with the golden model, on random programs.
 
     The exit code is 0 when they agree, 1 at the first difference, which is printed with the command that
     shows it again, 2 when the preset cannot be compared or a tool is missing.

@@ -1,5 +1,6 @@
-"""The core in lockstep with Spike on random programs: ``python -m fides_core.flow.lockstep --seed 1
---programs 100``, or ``fides lockstep``.
+"""The core in lockstep with a reference on random programs: ``python -m fides_core.flow.lockstep --seed 1
+--programs 100``, or ``fides lockstep``. The reference is Spike, or for presets with Xfides the golden model
+(``model_lockstep``).
 
 Every retired instruction is compared: address, word, privilege mode, register written, memory read and
 written, trap; and through the handler's reads of the trap registers the causes. External interrupts are
@@ -18,20 +19,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fides_core.config import CacheConfig, Config, PredictorConfig, preset
+from fides_core.config import CacheConfig, Config, PredictorConfig, XfidesConfig, preset
 from fides_core.errors import UserError
 from fides_core.soc.memory_map import BOOT_ROM, REGIONS
 from fides_core.software.random_program import generate
 
 from . import tools
 from .elf import Program
+from .model_lockstep import ModelLockstep, ModelOutcome
 from .reference import SPIKE_CFLAGS, ExecutionCounters, reference_isa
 from .simulation import BUILD_DIRECTORY, SPLIT_SIGNALS, generated_verilog
 from .verilate import PublicSignal, build_library, report_to_stderr
 
 __all__ = [
-    "FAULTS", "VARIANTS", "Lockstep", "LockstepOutcome", "lockstep_config", "main", "run_programs",
-    "variants_of",
+    "FAULTS", "VARIANTS", "Lockstep", "LockstepOutcome", "build_checker", "lockstep_config", "main",
+    "run_programs", "variants_of",
 ]  # fmt: skip
 
 _SIGNALS = (
@@ -67,9 +69,11 @@ VARIANTS: dict[str, dict] = {
     "nopredict": {"predictor": None},
     "pmp16": {"pmp_entries": 16},
     "pmp0": {"pmp_entries": 0},
+    "few": {"xfides": XfidesConfig(compartments=16, shadow_stack_entries=16)},
 }
-# Those of presets that have caches and a predictor; the others have the first two.
-_SIMPLE_VARIANTS = ("plain", "stalls")
+# Those of presets without caches and predictor, and those that have something to do with Xfides.
+_SIMPLE_VARIANTS = ("plain", "stalls", "few")
+_XFIDES_VARIANTS = ("plain", "stalls", "small", "few")
 
 
 class _Region(ctypes.Structure):
@@ -145,31 +149,28 @@ class LockstepOutcome:
             getattr(self, name).update(getattr(other, name))
 
 
-def _verifiable(name: str) -> Config:
+def _preset(name: str) -> Config:
     try:
-        config = preset(name)
+        return preset(name)
     except ValueError as error:
         raise UserError(str(error)) from None
-    if config.core.xfides:
-        twin = name.replace("_fides", "").replace("fides", "base")
-        raise UserError(
-            f"preset {name} has the Xfides extension, which the reference does not have: use {twin}"
-        )
-    return config
 
 
 def variants_of(name: str) -> tuple[str, ...]:
-    """The verification variants of preset ``name``. Raises UserError as ``lockstep_config`` does."""
-    return tuple(VARIANTS) if _verifiable(name).core.icache else _SIMPLE_VARIANTS
+    """The verification variants of preset ``name``. Raises UserError for an unknown one."""
+    core = _preset(name).core
+    variants = [variant for variant in VARIANTS if core.icache or variant in _SIMPLE_VARIANTS]
+    if core.xfides:
+        return tuple(variant for variant in variants if variant in _XFIDES_VARIANTS)
+    return tuple(variant for variant in variants if variant != "few")
 
 
 def lockstep_config(name: str, variant: str = "plain") -> Config:
     """The verification build of preset ``name``, changed as ``VARIANTS`` says.
 
-    Raises UserError for an unknown preset, for one with Xfides, which Spike does not know, and for a variant
-    that the preset does not have.
+    Raises UserError for an unknown preset, and for a variant that the preset does not have.
     """
-    config = _verifiable(name)
+    config = _preset(name)
     if variant not in variants_of(name):
         raise UserError(f"preset {name} has no variant {variant}; there are {', '.join(variants_of(name))}")
     config = replace(config.with_rvfi(), soc=replace(config.soc, axi_checker=True))
@@ -303,6 +304,14 @@ class Lockstep:
         )
 
 
+def build_checker(
+    config: Config, report: Callable[[str], None] = report_to_stderr
+) -> "Lockstep | ModelLockstep":
+    """The checker for ``config`` (see ``lockstep_config``), against the reference that knows it. Raises
+    UserError as its ``build`` does."""
+    return (ModelLockstep if config.core.xfides else Lockstep).build(config, report=report)
+
+
 def _reproducer(preset_name: str, variant: str, seed: int, instructions: int) -> str:
     """The command line that runs one program again."""
     return shlex.join(
@@ -334,7 +343,7 @@ class _Work:
         ``stop`` is set or the time is over."""
         try:
             deadline = None if self.seconds is None else time.monotonic() + self.seconds
-            checker = Lockstep.build(lockstep_config(self.preset_name, self.variant), report=_silent)
+            checker = build_checker(lockstep_config(self.preset_name, self.variant), _silent)
             for seed in range(self.first, self.end, self.step):
                 if stop.is_set() or (deadline is not None and time.monotonic() >= deadline):
                     break
@@ -363,16 +372,17 @@ def run_programs(
     seconds: float | None = None,
     report: Callable[[str], None] = report_to_stderr,
     progress_seconds: float = 15.0,
-) -> LockstepOutcome:
+) -> "LockstepOutcome | ModelOutcome":
     """Run ``programs`` programs of about ``instructions`` instructions each on one variant of a preset, in
     ``jobs`` processes, until the first difference.
 
     Seeds count up from ``seed``. ``seconds``: no program is started after so many. ``report`` gets a line of
     progress every ``progress_seconds``. The outcome's ``mismatch`` names the seed and the command that shows
-    it again. Raises UserError as ``lockstep_config`` and ``Lockstep.build`` do.
+    it again. Raises UserError as ``lockstep_config`` and ``build_checker`` do.
     """
-    Lockstep.build(lockstep_config(preset_name, variant), report=report)
-    total = LockstepOutcome()
+    config = lockstep_config(preset_name, variant)
+    build_checker(config, report)
+    total = ModelOutcome() if config.core.xfides else LockstepOutcome()
     context = multiprocessing.get_context("fork")
     stop, results = context.Event(), context.Queue()
     jobs = max(1, min(jobs, programs))
@@ -453,10 +463,11 @@ def run_command(
             print(total.mismatch)
             return 1
         exceptions, interrupts = sum(total.causes.values()), sum(total.interrupts.values())
+        crossings = f"{total.crossings.total()} crossings, " if isinstance(total, ModelOutcome) else ""
         print(
             f"{preset_name} {name}: {total.programs} programs from seed {seed}, {total.instructions} "
-            f"instructions in {total.cycles} cycles, {exceptions} exceptions, {interrupts} interrupts, no "
-            f"difference ({time.monotonic() - start:.0f} s)",
+            f"instructions in {total.cycles} cycles, {crossings}{exceptions} exceptions, {interrupts} "
+            f"interrupts, no difference ({time.monotonic() - start:.0f} s)",
             flush=True,
         )
     return 0

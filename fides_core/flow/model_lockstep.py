@@ -10,14 +10,14 @@ import ctypes
 import struct
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from fides_core.config import Config
 from fides_core.errors import UserError
 from fides_core.isa.causes import ControlFlowFault, ExceptionCause, MemoryFault
 from fides_core.isa.disassembler import disassemble
-from fides_core.isa.xfides import unpack_entry
+from fides_core.isa.xfides import PadKind, pad_fields, unpack_entry
 from fides_core.model.compartments import Crossing
 from fides_core.model.machine import BusError
 from fides_core.model.platform import Platform
@@ -34,8 +34,9 @@ _SIGNALS = (
     PublicSignal("main_memory", "words", writable=True),
     PublicSignal("tile.core.csr", "cause"),
     PublicSignal("tile.core.csr", "cause_interrupt"),
+    PublicSignal("tile.core.security.shadow_stack", "depth"),
 )
-_RECORD = struct.Struct("<4Q2I6B2x")
+_RECORD = struct.Struct("<4Q2I6BH")
 _BATCH = 4096  # records
 _HISTORY = 16
 _INTERRUPT_FLAG = 1 << 31
@@ -50,35 +51,43 @@ SPOILT = {
 
 
 class _Options(ctypes.Structure):
-    _fields_ = [("seed", ctypes.c_uint64), ("interrupt_period", ctypes.c_uint64)]
+    _fields_ = [
+        ("seed", ctypes.c_uint64),
+        ("interrupt_period", ctypes.c_uint64),
+        ("interrupt_at", ctypes.c_uint64),
+    ]
 
 
 @dataclass
 class ModelOutcome:
     """What runs did, added up. ``mismatch``: the report of the first difference, None without one;
-    ``exits``: programs that reached their end; ``crossings``: by what the model calls them, interrupted ones
-    apart in ``interrupted`` (an interrupt was taken between the instruction before and the crossing, or on
-    the way through it); ``faults``: exceptions by cause and, for those of Xfides, reason; ``many_crossings``:
-    programs with more than 1,000."""
+    ``exits``: programs that reached their end; ``crossings``: by what the model calls them; ``interrupted``:
+    those at whose instruction an interrupt was taken before; ``causes``: exceptions by name, those of Xfides
+    by their reasons; ``interrupts`` by number; ``many_crossings``: programs with more than 1,000 crossings;
+    ``interrupted_unwinding``: interrupts between two pops of a handler pad.
+    """
 
     mismatch: str | None = None
     programs: int = 0
     exits: int = 0
     cycles: int = 0
     instructions: int = 0
-    interrupts: int = 0
     many_crossings: int = 0
+    interrupted_unwinding: int = 0
     crossings: Counter = field(default_factory=Counter)
     interrupted: Counter = field(default_factory=Counter)
-    faults: Counter = field(default_factory=Counter)
+    causes: Counter = field(default_factory=Counter)
+    interrupts: Counter = field(default_factory=Counter)
 
     def add(self, other: "ModelOutcome") -> None:
         """Add another run to this one."""
         self.mismatch = self.mismatch or other.mismatch
-        for name in ("programs", "exits", "cycles", "instructions", "interrupts", "many_crossings"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("crossings", "interrupted", "faults"):
-            getattr(self, name).update(getattr(other, name))
+        for one in fields(self):
+            mine, its = getattr(self, one.name), getattr(other, one.name)
+            if isinstance(mine, Counter):
+                mine.update(its)
+            elif one.name != "mismatch":
+                setattr(self, one.name, mine + its)
 
 
 class _Reference(Platform):
@@ -134,16 +143,18 @@ class _Comparison:
 
     def follow(self, record: tuple) -> None:
         """Compare one record. Raises _Difference."""
-        pc, rd_value, address, store_value, word, cause, mode, rd, load_mask, store_mask, trap, intr = record
+        pc, rd_value, address, store_value, word, cause, *rest = record
+        mode, rd, load_mask, store_mask, trap, intr, depth = rest
         model, hart, outcome = self.model, self.model.hart, self.outcome
         self.history.append((record, hart.pc))
         if intr and not self.trapped:
             if not cause & _INTERRUPT_FLAG:
                 raise _Difference("rvfi_intr is set, but mcause is not an interrupt's")
+            self._pop_to(depth)
             model.pending = 1 << (cause & 63)
             hart.step()
             model.pending = 0
-            outcome.interrupts += 1
+            outcome.interrupts[cause & 63] += 1
             if hart.control.mcause >> 63 != 1 or hart.control.mcause & 63 != cause & 63:
                 raise _Difference("the core took an interrupt that the model does not take here")
             self.interrupted_at = hart.control.mepc
@@ -188,12 +199,39 @@ class _Comparison:
 
     interrupted_at: int | None = None
 
+    def _pop_to(self, depth: int) -> None:
+        """Follow a handler pad that was interrupted between two of its pops, which stay (contract, section
+        7). Raises _Difference when the stack is not as deep as the core's for another reason."""
+        hart, state = self.model.hart, self.model.hart.compartments
+        popped = False
+        while state.ssdepth > depth:
+            pad = pad_fields(self._word(hart.pc))
+            top = state.entry(state.ssdepth - 1)
+            mine = top.kind and (top.ra, top.sp) == (hart.pc, hart.x[2])
+            if not pad or pad[1] is not PadKind.HANDLER or hart.control.privilege or mine:
+                break
+            state.ssdepth -= 1
+            state.set_context(top.cid, top.restricted)
+            state.mark.value = top.fmark
+            popped = True
+        if state.ssdepth != depth:
+            raise _Difference(f"ssdepth: the model has {state.ssdepth}, the core {depth}")
+        self.outcome.interrupted_unwinding += popped
+
+    def _word(self, pc: int) -> int:
+        """The instruction at ``pc``, 0 where none can be."""
+        try:
+            bits = self.model.fetch(pc)
+            return bits | self.model.fetch(pc + 2) << 16 if bits & 3 == 3 else bits
+        except BusError:
+            return 0
+
     def _count_fault(self) -> None:
         control, xfides = self.model.hart.control, self.model.hart.xfides
         cause = ExceptionCause(control.mcause)
         reasons = {ExceptionCause.CONTROL_FLOW: ControlFlowFault, ExceptionCause.MEMORY: MemoryFault}
         fault = reasons[cause](xfides.comcause) if cause in reasons else cause
-        self.outcome.faults[fault.name] += 1
+        self.outcome.causes[fault.name] += 1
 
     def _take_cookie(self, rd: int, value: int) -> None:
         """The cookie of the pointer that mint gave: the core's, unless it is none."""
@@ -220,27 +258,22 @@ class _Comparison:
                 raise _Difference(f"store: the model has {_access(model.stored)}, the core {_access(stored)}")
         elif model.stored:
             raise _Difference(f"store: the model has {_access(model.stored)}, the core none")
-        if load_mask and not store_mask:
+        if not store_mask:
             offset = (load_mask & -load_mask).bit_length() - 1
-            loaded = address + offset, load_mask.bit_count()
+            loaded = (address + offset, load_mask.bit_count()) if load_mask else None
             if loaded != model.loaded:
                 raise _Difference(f"load: the model has {_access(model.loaded)}, the core {_access(loaded)}")
 
     def _compare_word(self, pc: int, word: int) -> None:
-        try:
-            bits = self.model.fetch(pc)
-            if bits & 3 == 3:
-                bits |= self.model.fetch(pc + 2) << 16
-        except BusError:
-            return
-        if bits != word:
+        if (bits := self._word(pc)) != word:
             raise _Difference(f"instruction: memory has {bits:#x}")
 
     def report(self, why: str, cycles: int) -> str:
         """The difference with the last instructions."""
         lines = [f"{why} (cycle {cycles})", "the core's last instructions, and where the model was:"]
         for record, at in self.history:
-            pc, rd_value, address, store_value, word, _, mode, rd, load_mask, store_mask, trap, intr = record
+            pc, rd_value, address, store_value, word, _, *rest = record
+            mode, rd, load_mask, store_mask, trap, intr, _ = rest
             text = f"  {'U' if mode == 0 else 'M'} {pc:#010x} {word:08x} {disassemble(word):34}"
             text += f" model {at:#010x}"
             text += f" x{rd}={rd_value:x}" if rd else ""
@@ -331,17 +364,19 @@ class ModelLockstep:
         *,
         seed: int = 1,
         interrupt_period: int = 0,
+        interrupt_at: int = 0,
         spoil: str | None = None,
         spoil_at: int = 0,
     ) -> ModelOutcome:
         """Run ``program`` until it exits, and at most about ``instructions`` instructions and traps of it.
 
-        ``interrupt_period``: mean cycles between external interrupts, 0 for none; ``seed``: of their times.
-        ``spoil``, one of SPOILT: this field of the first record from number ``spoil_at`` on in which it is
-        not 0 is changed, to test the checker. Raises UserError when the program does not fit the memory.
+        ``interrupt_period``: mean cycles between external interrupts, 0 for none; ``seed``: of their times;
+        ``interrupt_at``: the cycle of a single one.
+        ``spoil``, one of SPOILT: this field of the first record from number ``spoil_at`` on in which it says
+        something is changed, to test the checker. Raises UserError when the program does not fit the memory.
         """
         error = ctypes.create_string_buffer(400)
-        handle = self._new(self._names, _Options(seed, interrupt_period), error, len(error))
+        handle = self._new(self._names, _Options(seed, interrupt_period, interrupt_at), error, len(error))
         if not handle:
             raise RuntimeError(error.value.decode())
         comparison = _Comparison(self.config, program)
@@ -355,7 +390,7 @@ class ModelLockstep:
             while number < instructions and not self._status(handle):
                 count = self._run(handle, buffer, _BATCH)
                 for record in _RECORD.iter_unpack(buffer.raw[: count * _RECORD.size]):
-                    if spoil and number >= spoil_at and record[SPOILT[spoil]]:
+                    if spoil and number >= spoil_at and _matters(record, spoil):
                         record = _spoilt(record, SPOILT[spoil])
                         spoil = None
                     comparison.follow(record)
@@ -375,6 +410,14 @@ class ModelLockstep:
             self._delete(handle)
         outcome.many_crossings = int(sum(outcome.crossings.values()) > 1000)
         return outcome
+
+
+def _matters(record: tuple, name: str) -> bool:
+    """Whether the field says something in this record."""
+    stores, trap = record[SPOILT["store_mask"]], record[SPOILT["trap"]]
+    if name in ("address", "store_value", "store_mask"):
+        return bool(stores and not trap and record[SPOILT[name]])
+    return bool(record[SPOILT[name]] and not (name == "load_mask" and (stores or trap)))
 
 
 def _spoilt(record: tuple, place: int) -> tuple:

@@ -10,13 +10,14 @@ extern "C" struct RetirementRecord {
     uint32_t instruction;
     uint32_t cause;  // of an interrupt, when `interrupt`: mcause[5:0], and bit 31 for mcause[63]
     uint8_t mode, rd, load_mask, store_mask, trap, interrupt;
-    uint8_t unused[2];
+    uint16_t depth;  // ssdepth, when `interrupt`
 };
 static_assert(sizeof(RetirementRecord) == 48);
 
 extern "C" struct RetirementOptions {
     uint64_t seed;              // of the external interrupt's times
     uint64_t interrupt_period;  // mean cycles between external interrupts, 0 for none
+    uint64_t interrupt_at;      // the cycle of a single one, 0 for none
 };
 
 namespace {
@@ -34,7 +35,8 @@ public:
           options_(options),
           random_(options.seed * 0x9e3779b97f4a7c15 + 0x1234567),
           cause_(soc.find(names[2], names[3])),
-          cause_is_interrupt_(soc.find(names[4], names[5])) {}
+          cause_is_interrupt_(soc.find(names[4], names[5])),
+          depth_(soc.find(names[6], names[7])) {}
 
     // Run until `capacity` records are written or something ends the run; the number of records.
     uint64_t run(RetirementRecord* records, uint64_t capacity) {
@@ -76,6 +78,7 @@ private:
         record.trap = top.rvfi_trap;
         record.interrupt = top.rvfi_intr;
         if (record.interrupt) {
+            record.depth = depth_.value();
             record.cause = cause_.value() | (cause_is_interrupt_.value() ? kInterruptFlag : 0);
             if (record.cause == (kInterruptFlag | kExternalInterrupt)) soc.top->external_interrupt = 0;
         }
@@ -83,6 +86,7 @@ private:
     }
 
     void drive_interrupt() {
+        if (options_.interrupt_at && soc.cycles == options_.interrupt_at) soc.top->external_interrupt = 1;
         if (!options_.interrupt_period) return;
         random_ ^= random_ << 13;
         random_ ^= random_ >> 7;
@@ -98,7 +102,7 @@ private:
 
     const RetirementOptions options_;
     uint64_t random_;
-    PublicVariable cause_, cause_is_interrupt_;
+    PublicVariable cause_, cause_is_interrupt_, depth_;
     uint64_t next_order_ = 0, idle_ = 0, after_exit_ = 0;
 };
 

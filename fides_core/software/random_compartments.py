@@ -188,8 +188,8 @@ class _Program:
             cid = draw.choice((cid, 0))
         elif name not in place.padded:
             return
-        elif draw.random() < self.wild:
-            cid = draw.randrange(256)
+        elif draw.random() < 4 * self.wild:  # a wrong one
+            cid = draw.choice([draw.randrange(256), *(other.cid for other in self.compartments)])
         elif draw.random() < 0.03:
             kind = PadKind.LOCAL
         self.code.word(checkcap(cid, kind))
