@@ -157,11 +157,9 @@ class Crossings:
         end = self.code.at
         layout = Layout(end, end, end, self.ranges, {1: frozenset({2}), 2: frozenset({1})}, 1, 1, 1, True)
         labels = self.code.labels
-        episodes = [Episode(labels["main"], 1, labels["stub"], 1)] * 2
-        segments = [
-            *monitor_segments(core, layout, episodes, 620), (CODE - MAIN_MEMORY_BASE, self.code.contents())
-        ]  # fmt: skip
-        return Program(tuple(segments), "crossings")
+        episodes = [Episode(labels["main"], 1, labels["stub"], 1), None]
+        monitor = monitor_segments(core, layout, episodes, 100_000)
+        return Program((*monitor, (CODE - MAIN_MEMORY_BASE, self.code.contents())), "crossings")
 
 
 @pytest.mark.parametrize("preset, variant", [("tiny_fides", "few"), ("fides", "few")])

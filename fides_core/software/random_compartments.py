@@ -462,8 +462,9 @@ class _Program:
         code.jump("beq", over, rs1=CHAIN)
         self.burn(leave)
         code.op("addi", rd=_SP, rs1=CHAIN)
-        code.op("ld", rd=_T0, rs1=_SP, imm=_FRAME_PAD)
-        code.op("jalr", rs1=_T0)
+        register = self.draw.choice((_T0, _RA))  # longjmp returns to the handler
+        code.op("ld", rd=register, rs1=_SP, imm=_FRAME_PAD)
+        code.op("jalr", rs1=register)
         code.label(over)
 
     def misuse(self, place: _Place, leave: str) -> None:

@@ -148,6 +148,8 @@ def _episode(code: LabelCode, episodes: int) -> None:
     code.op("csrrw", csr=XfidesCSR.SSBASE)
     for offset, csr in ((0, CSR.MEPC), (8, XfidesCSR.CURRCOM)):
         code.op("ld", rd=_A, rs1=_B, imm=offset)
+        if csr is CSR.MEPC:
+            code.jump("beq", "end", rs1=_A)
         code.op("csrrw", rs1=_A, csr=csr)
     code.op("ld", rd=_RA, rs1=_B, imm=16)
     code.op("ld", rd=FUEL, rs1=_B, imm=24)
@@ -285,10 +287,11 @@ def _move_entries(code: LabelCode, layout: Layout) -> None:
 
 
 def monitor_segments(
-    core: CoreConfig, layout: Layout, episodes: list[Episode], instructions: int
+    core: CoreConfig, layout: Layout, episodes: list[Episode | None], instructions: int
 ) -> list[tuple[int, bytes]]:
     """(offset in bytes from the start of the main memory, contents) of the monitor, which starts there, and
-    of its data. It begins ``episodes`` in turn until so many ``instructions`` have retired."""
+    of its data. It begins ``episodes`` in turn until so many ``instructions`` have retired, or the next is
+    None."""
     code = LabelCode(MAIN_MEMORY_BASE)
     _start(code, core, layout)
     _episode(code, len(episodes))
@@ -301,7 +304,10 @@ def monitor_segments(
         return b"".join(value.to_bytes(8, "little") for value in values)
 
     kept = {_LIMIT: instructions, _NEXT: _EPISODES}
-    records = [numbers(one.pc, one.cid << FidesContext.CID, one.ra, one.fuel) for one in episodes]
+    records = [
+        numbers(one.pc, one.cid << FidesContext.CID, one.ra, one.fuel) if one else bytes(32)
+        for one in episodes
+    ]
     assert _EPISODES + 32 * len(records) <= MAIN_MEMORY_BASE + _MONITOR_BYTES
     return [
         (0, contents),
