@@ -171,8 +171,8 @@ def bench(
     presets: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PRESET]... | coremark",
-            help=f"Presets, one or more of: {', '.join(PRESETS)} (default: base); or coremark.",
+            metavar="[PRESET]... | coremark | callbacks",
+            help=f"Presets, one or more of: {', '.join(PRESETS)} (default: base); or coremark; or callbacks.",
         ),
     ] = None,
     program: Annotated[
@@ -183,7 +183,9 @@ def bench(
         Path | None, typer.Option(metavar="DIR", help="coremark: a checkout of EEMBC's CoreMark.")
     ] = None,
     on: Annotated[
-        str | None, typer.Option("--preset", metavar="PRESET", help="coremark: the preset (default: base).")
+        str | None, typer.Option(
+            "--preset", metavar="PRESET", help="coremark: the preset (default: base); callbacks: (fides)."
+        )
     ] = None,
     march: Annotated[
         str | None, typer.Option(help="coremark: the compiler's -march (default: the preset's).")
@@ -195,7 +197,7 @@ def bench(
         int | None, typer.Option(min=1, metavar="N", help="coremark: iterations to simulate (default: 10).")
     ] = None,
 ) -> None:
-    """Measure the benchmark programs, or CoreMark.
+    """Measure the benchmark programs, or CoreMark, or what functions cost that are called back.
 
     The results go to build/bench.json; those of CoreMark, with its whole printout, to build/bench/. The exit
     code is 1 when a program's checksum is wrong.
@@ -216,9 +218,19 @@ def bench(
         if as_json:
             print(json.dumps(result, indent=2))
         return
+    callbacks = names == ["callbacks"]
     for option, value in only_coremark.items():
-        if value is not None:
+        if value is not None and not (callbacks and option == "--preset"):
             raise UserError(f"{option} is only for `fides bench coremark`")
+    if callbacks:
+        if program:
+            raise UserError("--program is not for callbacks")
+        from fides_core.flow.callbacks import measure_callbacks
+
+        costs = measure_callbacks(on or "fides", console=console)
+        if as_json:
+            print(json.dumps({cost.case: round(cost.cycles, 2) for cost in costs}, indent=2))
+        return
     programs = list(dict.fromkeys(program or PROGRAMS))
     try:
         results = run_bench(_checked(names), programs, console=console)

@@ -268,7 +268,7 @@ def test_pad_right_behind_a_call(checker):
 
 
 def test_return_to_an_installed_handler(checker):
-    """longjmp returns to the pad: that is no return from a call, and leaves the handler's entry to the pad."""
+    """longjmp returns to the pad: that is no return from a call, the entry stays for the pad."""
     world = handled(())
 
     def longjmp(code):
