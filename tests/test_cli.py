@@ -41,7 +41,6 @@ def test_help_of_commands(command):
     ("arguments", "message"),
     [
         ((), "Missing command"),
-        (("lockstep", "--preset", "fides"), "preset fides has the Xfides extension"),
         (("lockstep", "--preset", "tiny", "--variant", "wide"), "has no variant wide"),
         (("lockstep", "--jobs", "0"), "jobs"),
         (("nonesuch",), "No such command 'nonesuch'"),
