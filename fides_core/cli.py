@@ -272,6 +272,9 @@ def synth(
     record: Annotated[
         str | None, typer.Option(metavar="WHY", help="Add the figures to docs/area-history.csv.")
     ] = None,
+    options: Annotated[
+        bool, typer.Option("--options", help="The core of base with each option of Xfides instead.")
+    ] = False,
 ) -> None:
     """Synthesise presets for 7-series parts.
 
@@ -281,6 +284,15 @@ def synth(
     from fides_core.flow import synthesis
 
     console = _console()
+    if options:
+        if presets or record is not None:
+            raise UserError("--options takes no presets and is not recorded")
+        from fides_core.flow.option_costs import cost_table, synthesise_options
+
+        with _step(console, "synthesis"):
+            areas = synthesise_options(jobs=jobs, report=console.print)
+        cost_table(areas, console)
+        return
     files = _generate(console, _checked(presets))
     with _step(console, "synthesis"):
         results = synthesis.synthesise(_cores(files), jobs=jobs, report=console.print)
