@@ -155,9 +155,10 @@ class FatPointer(wiring.Component):
         # The checker. rs1's half of the pointer is in m_pointer even while mint or revoke waits in execute.
         entry = self.response_data
         base, size = entry[32:], entry[8:32]
+        # Offset and size less the access, beside each other, then one comparison: not offset plus access.
         offset = Signal(32)
-        end = Signal(33)
-        m.d.comb += [offset.eq(self.m_pointer[:32] - base), end.eq(offset + (1 << self.m_size))]
+        largest = Signal(25)  # offset; [24] when the access is longer than the object
+        m.d.comb += [offset.eq(self.m_pointer[:32] - base), largest.eq(size - (1 << self.m_size))]
         late = Signal(3)
         with m.If(is_mint & ~self.m_check):
             m.d.comb += late.eq(Mux(size != 0, MemoryFault.INVALID, 0))
@@ -167,7 +168,7 @@ class FatPointer(wiring.Component):
             m.d.comb += late.eq(MemoryFault.TEMPORAL)
         with m.Elif(~self.m_check):
             m.d.comb += late.eq(Mux(offset != 0, MemoryFault.NOT_BASE, 0))
-        with m.Elif((end[24:] != 0) | (end[:24] > size)):
+        with m.Elif(largest[24] | (offset[24:] != 0) | (offset[:24] > largest[:24])):
             m.d.comb += late.eq(MemoryFault.BOUNDS)
         m.d.comb += [self.m_fault.eq(self.m_check & (late != 0)), self.m_reason.eq(late)]
 
