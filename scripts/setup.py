@@ -23,7 +23,6 @@ ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 11)
 DEBIAN_PACKAGES = (
     "g++",
-    "clang-19",
     "make",
     "ccache",
     "perl",  # Verilator's driver is a Perl script
@@ -35,6 +34,8 @@ DEBIAN_PACKAGES = (
     "binutils-riscv64-unknown-elf",
     "picolibc-riscv64-unknown-elf",
 )
+# Taken where the distribution has them: without clang 19, g++ compiles the simulators, which are slower then.
+WANTED_PACKAGES = ("clang-19",)
 STEPS = (
     "Debian packages",
     "virtual environment",
@@ -96,11 +97,11 @@ class Stamps:
         temporary.replace(self.path)
 
 
-def missing_debian_packages() -> list[str]:
-    """The packages of DEBIAN_PACKAGES that are not installed. Raises SetupError where there is no dpkg."""
+def missing_debian_packages(packages: tuple[str, ...] = DEBIAN_PACKAGES) -> list[str]:
+    """Those of ``packages`` that are not installed. Raises SetupError where there is no dpkg."""
     try:
         done = subprocess.run(
-            ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *DEBIAN_PACKAGES],
+            ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *packages],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -111,7 +112,18 @@ def missing_debian_packages() -> list[str]:
             "then run again with --no-system"
         ) from None
     installed = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("installed ")}
-    return [name for name in DEBIAN_PACKAGES if name not in installed]
+    return [name for name in packages if name not in installed]
+
+
+def available(package: str) -> bool:
+    """Whether apt, as it was last updated, has ``package``."""
+    try:
+        done = subprocess.run(
+            ["apt-cache", "show", package], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+    except OSError:
+        return False
+    return done.returncode == 0
 
 
 def privileged_prefix() -> list[str] | None:
@@ -126,18 +138,22 @@ def privileged_prefix() -> list[str] | None:
 
 def install_debian_packages() -> None:
     """Install what is missing. Raises SetupError, with the line to type, when that is not possible here."""
-    missing = missing_debian_packages()
-    if not missing:
+    missing, wanted = missing_debian_packages(), missing_debian_packages(WANTED_PACKAGES)
+    if not missing and not any(available(package) for package in wanted):
         return
     line = "apt-get update && apt-get install -y --no-install-recommends " + " ".join(missing)
     prefix = privileged_prefix()
     if prefix is None or not shutil.which("apt-get"):
+        if not missing:
+            return
         raise SetupError(f"Debian packages are missing; as root, run: {line}")
-    say("Debian packages", "installing " + " ".join(missing))
+    say("Debian packages", "installing " + " ".join(missing or wanted))
     failure = f"apt-get failed; as root, run: {line}"
     apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
     run([*apt, "update"], failure)
-    run([*apt, "install", "-y", "--no-install-recommends", *missing], failure)
+    missing += [package for package in wanted if available(package)]
+    if missing:
+        run([*apt, "install", "-y", "--no-install-recommends", *missing], failure)
 
 
 def create_environment(venv: Path, stamps: Stamps) -> None:
