@@ -8,6 +8,7 @@ from ..config import Config
 from ..core.rvfi import rvfi_fields
 from . import memory_map
 from .cached import Cached
+from .checkers import checked
 from .memory import MainMemory
 from .peripherals import Peripherals
 from .tightly_coupled import TightlyCoupled
@@ -66,7 +67,7 @@ class FidesSoC(wiring.Component):
             self.uart_tx.eq(peripherals.uart_tx),
             self.exit_valid.eq(peripherals.exit_valid),
             self.exit_code.eq(peripherals.exit_code),
-            self.axi_violation.eq(violation),
+            self.axi_violation.eq(violation if checked(config) else 0),
             tile.time.eq(peripherals.time),
             tile.software_interrupt.eq(peripherals.software_interrupt),
             tile.timer_interrupt.eq(peripherals.timer_interrupt),
