@@ -372,8 +372,8 @@ class ModelLockstep:
 
         ``interrupt_period``: mean cycles between external interrupts, 0 for none; ``seed``: of their times;
         ``interrupt_at``: the cycle of a single one.
-        ``spoil``, one of SPOILT: this field of the first record from number ``spoil_at`` on in which it says
-        something is changed, to test the checker. Raises UserError when the program does not fit the memory.
+        ``spoil``, one of SPOILT: this field is changed in every record from number ``spoil_at`` on in which
+        it says something, to test the checker. Raises UserError when the program does not fit the memory.
         """
         error = ctypes.create_string_buffer(400)
         handle = self._new(self._names, _Options(seed, interrupt_period, interrupt_at), error, len(error))
@@ -392,7 +392,6 @@ class ModelLockstep:
                 for record in _RECORD.iter_unpack(buffer.raw[: count * _RECORD.size]):
                     if spoil and number >= spoil_at and _matters(record, spoil):
                         record = _spoilt(record, SPOILT[spoil])
-                        spoil = None
                     comparison.follow(record)
                     number += 1
             status = self._status(handle)

@@ -9,7 +9,10 @@ from cocotb.triggers import Timer
 from fides_core.config import XfidesConfig
 from fides_core.isa.csrs import XfidesCSR
 
-__all__ = ["Unit", "Coverage", "seeded", "setting", "configuration", "differs", "ADDRESSES", "WORD", "DOUBLE"]
+__all__ = [
+    "Unit", "Coverage", "by_lane", "seeded", "setting", "configuration", "differs", "ADDRESSES", "WORD",
+    "DOUBLE",
+]  # fmt: skip
 
 WORD = (1 << 32) - 1
 DOUBLE = (1 << 64) - 1
@@ -19,6 +22,11 @@ ADDRESSES = 1 << 32
 def setting(name: str, default: int) -> int:
     """A number that the test gave the simulator."""
     return int(os.environ.get(name, default))
+
+
+def by_lane(word: int) -> int:
+    """Address bits [31:2] as the PMP checkers take them: those of the same remainder by 3 together."""
+    return int("".join(f"{word:030b}"[2 - lane :: 3] for lane in (2, 1, 0)), 2)
 
 
 def configuration() -> XfidesConfig:

@@ -7,7 +7,7 @@ from fides_core.config import CoreConfig, XfidesConfig
 from fides_core.core.csr import CSRAccess, implemented_csrs
 from fides_core.isa.csrs import CSR, XfidesCSR
 
-from .common import DOUBLE, WORD, Coverage, Unit, differs, seeded, setting
+from .common import DOUBLE, WORD, Coverage, Unit, by_lane, differs, seeded, setting
 
 EXTENSION = {int(csr) for csr in XfidesCSR}
 EDGES = (0, DOUBLE, DOUBLE - 5, (1 << 32) - 3, 0x1888, 0x8000_0001, 0x8000_0002, 4, 1 << 63 | 7)
@@ -17,11 +17,6 @@ SOFTWARE, TIMER, EXTERNAL = 3, 7, 11
 
 def bit(value: int, position: int) -> int:
     return value >> position & 1
-
-
-def by_lane(word: int) -> int:
-    """Address bits [31:2] as the PMP checkers take them: those of the same remainder by 3 together."""
-    return int("".join(f"{word:030b}"[2 - lane :: 3] for lane in (2, 1, 0)), 2)
 
 
 class Model:

@@ -9,7 +9,7 @@ import cocotb
 
 from fides_core.core.pmp import AddressMatch
 
-from .common import Coverage, Unit, differs, seeded, setting
+from .common import Coverage, Unit, by_lane, differs, seeded, setting
 
 BASE = 0x8000_0000
 BYTES = 1 << 12
@@ -72,7 +72,7 @@ async def delivers_what_memory_holds(dut):
     coverage = Coverage([what for what in REQUIRED if predicting or what != "followed a taken branch"])
     program = Program(random)
     # Entry 0 lets everything below FORBIDDEN execute, the others are off: nothing else matches U-mode.
-    entry = (FORBIDDEN >> 2) << 6 | AddressMatch.TOR << 3 | 0b111
+    entry = by_lane(FORBIDDEN >> 2) << 6 | AddressMatch.TOR << 3 | 0b111
     await unit.reset(
         bus__gnt=0, bus__rvalid=0, bus__rdata=0, bus__err=0, redirect=0, redirect_target=0, machine=0,
         d_ready=0, pmp=entry,
