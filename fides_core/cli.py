@@ -183,9 +183,10 @@ def bench(
         Path | None, typer.Option(metavar="DIR", help="coremark: a checkout of EEMBC's CoreMark.")
     ] = None,
     on: Annotated[
-        str | None, typer.Option(
-            "--preset", metavar="PRESET", help="coremark: the preset (default: base); callbacks: (fides)."
-        )
+        str | None,
+        typer.Option(
+            "--preset", metavar="PRESET", help="The preset of coremark (default: base) or callbacks (fides)."
+        ),
     ] = None,
     march: Annotated[
         str | None, typer.Option(help="coremark: the compiler's -march (default: the preset's).")

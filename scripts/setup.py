@@ -34,7 +34,8 @@ DEBIAN_PACKAGES = (
     "binutils-riscv64-unknown-elf",
     "picolibc-riscv64-unknown-elf",
 )
-# Taken where the distribution has them: without clang 19, g++ compiles the simulators, which are slower then.
+# Taken along where the distribution has them: without clang 19, g++ compiles the simulators, which are slower
+# then.
 WANTED_PACKAGES = ("clang-19",)
 STEPS = (
     "Debian packages",
@@ -137,23 +138,21 @@ def privileged_prefix() -> list[str] | None:
 
 
 def install_debian_packages() -> None:
-    """Install what is missing. Raises SetupError, with the line to type, when that is not possible here."""
-    missing, wanted = missing_debian_packages(), missing_debian_packages(WANTED_PACKAGES)
-    if not missing and not any(available(package) for package in wanted):
+    """Install what is missing, and with it what is wanted. Raises SetupError, with the line to type, when
+    that is not possible here."""
+    missing = missing_debian_packages()
+    if not missing:
         return
     line = "apt-get update && apt-get install -y --no-install-recommends " + " ".join(missing)
     prefix = privileged_prefix()
     if prefix is None or not shutil.which("apt-get"):
-        if not missing:
-            return
         raise SetupError(f"Debian packages are missing; as root, run: {line}")
-    say("Debian packages", "installing " + " ".join(missing or wanted))
+    say("Debian packages", "installing " + " ".join(missing))
     failure = f"apt-get failed; as root, run: {line}"
     apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
     run([*apt, "update"], failure)
-    missing += [package for package in wanted if available(package)]
-    if missing:
-        run([*apt, "install", "-y", "--no-install-recommends", *missing], failure)
+    missing += [package for package in missing_debian_packages(WANTED_PACKAGES) if available(package)]
+    run([*apt, "install", "-y", "--no-install-recommends", *missing], failure)
 
 
 def create_environment(venv: Path, stamps: Stamps) -> None:

@@ -19,8 +19,8 @@ from fides_core.isa.causes import ControlFlowFault, MemoryFault
 from fides_core.isa.xfides import PadKind, checkcap
 from fides_core.model.compartments import Crossing
 from fides_core.soc.memory_map import MAIN_MEMORY_BASE
+from fides_core.software.episode_monitor import CODE, Episode, Layout, monitor_segments
 from fides_core.software.label_code import LabelCode
-from fides_core.software.random_monitor import CODE, Episode, Layout, monitor_segments
 
 # All runs together: more than 5 million instructions.
 RUNS = {

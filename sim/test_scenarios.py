@@ -14,10 +14,11 @@ from fides_core.flow.elf import Program
 from fides_core.flow.lockstep import lockstep_config
 from fides_core.flow.model_lockstep import ModelLockstep, ModelOutcome
 from fides_core.isa.causes import ControlFlowFault as Fault
+from fides_core.isa.csrs import XfidesCSR
 from fides_core.isa.xfides import PadKind, checkcap
 from fides_core.soc.memory_map import MAIN_MEMORY_BASE
+from fides_core.software.episode_monitor import CODE, DATA, Episode, Layout, monitor_segments
 from fides_core.software.label_code import LabelCode
-from fides_core.software.random_monitor import CODE, DATA, Episode, Layout, monitor_segments
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -373,10 +374,8 @@ def test_mutual_recursion_beyond_the_stack_on_chip(checker):
     assert {kind.name: count for kind, count in outcome.crossings.items()} == {"CALL": depth, "RETURN": depth}
 
 
-def test_the_calls_of_the_extension_are_not_for_user_code(checker):
-    """Reading or writing a CSR of the extension, but fmark, is illegal in U-mode; fmark only falls."""
-    from fides_core.isa.csrs import XfidesCSR
-
+def test_csrs_of_the_extension_are_not_for_user_code(checker):
+    """Reading or writing one, but fmark, is illegal in U-mode; fmark only falls."""
     closed = [csr for csr in XfidesCSR if csr is not XfidesCSR.FMARK]
 
     def pry(code):

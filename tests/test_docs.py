@@ -114,7 +114,7 @@ def describe(config: Config) -> str:
 def verification(config: Config) -> str:
     """What a preset is tested with, as the README has it."""
     xfides = config.core.xfides
-    parts = [] if xfides else ["lockstep with Spike"]
+    parts = ["lockstep with the golden model" if xfides else "lockstep with Spike"]
     parts.append("directed programs")
     if config.core.icache:
         parts.append(f"the attacks, which {'are stopped' if xfides else 'succeed'}")

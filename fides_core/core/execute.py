@@ -99,7 +99,6 @@ class ExecuteStage(wiring.Component):
             "response_error": In(1),
             "reserve": In(1),
             "reserve_address": In(30),
-            "held_address": Out(32),
             "fence_i": Out(1),
             "fence_i_done": In(1),
             "wake": In(1),
@@ -143,7 +142,6 @@ class ExecuteStage(wiring.Component):
         # it has read.
         table_op = security.table_op if xfides else Const(0)
         held_address = Signal(32, reset_less=True)
-        m.d.comb += self.held_address.eq(held_address)
         start = Mux(control.base_pc, Cat(x.pc, Const(0, 32)), x.rs1)
         start = Mux(atomics.loaded, held_address, start)
         step = immediate

@@ -16,8 +16,8 @@ from fides_core.config import Config, preset
 from fides_core.errors import UserError
 from fides_core.isa.xfides import RANGE_ALIGN, checkcap
 from fides_core.soc.memory_map import MAIN_MEMORY_BASE
+from fides_core.software.episode_monitor import CODE, Episode, Layout, monitor_segments
 from fides_core.software.label_code import LabelCode
-from fides_core.software.random_monitor import CODE, Episode, Layout, monitor_segments
 
 from .elf import Program
 from .simulation import Simulator

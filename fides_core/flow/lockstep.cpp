@@ -2,6 +2,7 @@
 // port (RVFI) reports them, is compared with what Spike does at the same place.
 
 #include "coverage.h"
+#include "random_interrupt.h"
 #ifdef SOC_MODEL
 #include SOC_MODEL  // what the checker's tests put in the system's place
 #else
@@ -147,7 +148,7 @@ public:
         options_ = &options;
         result_ = &result;
         result = {};
-        random_ = options.seed * 0x9e3779b97f4a7c15 + 0x1234567;
+        interrupt_ = RandomInterrupt(options.seed, options.interrupt_period);
         uint64_t idle = 0, after_exit = 0;
         Vfides_soc& top = *soc.top;
         while (report.empty() && result.instructions + result.traps < options.max_instructions) {
@@ -367,19 +368,8 @@ private:
     }
 
     void drive_interrupt(bool wake) {
-        if (wake) soc.top->external_interrupt = 1;
-        if (!options_->interrupt_period) return;
-        random_ ^= random_ << 13;
-        random_ ^= random_ >> 7;
-        random_ ^= random_ << 17;
-        const uint64_t draw = random_ >> 16;
-        // An interrupt that is not taken goes away again after a while: most are withdrawn in some critical
-        // cycle.
-        if (!soc.top->external_interrupt) {
-            if (draw % options_->interrupt_period == 0) soc.top->external_interrupt = 1;
-        } else if (draw % 64 == 0 && !wake) {
-            soc.top->external_interrupt = 0;
-        }
+        auto& line = soc.top->external_interrupt;
+        line = interrupt_.next(line || wake, wake);
     }
 
     bool spoil(Retirement& core) const {
@@ -485,7 +475,8 @@ private:
     History<Retirement> core_history_;
     History<std::pair<ReferenceStep, uint64_t>> reference_history_;  // with the pc after the step
     const Retirement* core_ = nullptr;  // the report that Spike is about to follow
-    uint64_t next_order_ = 0, reports_ = 0, random_ = 1;
+    uint64_t next_order_ = 0, reports_ = 0;
+    RandomInterrupt interrupt_;
     unsigned ignored_ = 0;
     bool started_ = false, trapped_ = false, spoiled_ = false;
 };

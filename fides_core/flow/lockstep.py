@@ -26,8 +26,9 @@ from fides_core.software.random_program import generate
 
 from . import tools
 from .elf import Program
-from .model_lockstep import ModelLockstep, ModelOutcome
+from .model_lockstep import MANY_CROSSINGS, ModelLockstep, ModelOutcome
 from .reference import SPIKE_CFLAGS, ExecutionCounters, reference_isa
+from .run_totals import RunTotals
 from .simulation import BUILD_DIRECTORY, SPLIT_SIGNALS, generated_verilog
 from .verilate import PublicSignal, build_library, report_to_stderr
 
@@ -122,31 +123,19 @@ class _Result(ctypes.Structure):
 
 
 @dataclass
-class LockstepOutcome:
-    """What runs did, added up. ``mismatch``: the report of the first difference, None without one.
-    ``exits``: programs that reached their end; ``exit_code``: of the last program, None when it did not end.
-    ``executed``: retirements by instruction name; ``causes`` and ``interrupts``: traps taken by number;
-    ``store_conditional``: sc by success."""
+class LockstepOutcome(RunTotals):
+    """What runs did, added up. ``exit_code``: of the last program, None when it did not end; ``executed``:
+    retirements by instruction name; ``causes`` and ``interrupts`` are by number; ``store_conditional``: sc by
+    success."""
 
-    mismatch: str | None = None
     exit_code: int | None = None
-    programs: int = 0
-    exits: int = 0
-    cycles: int = 0
-    instructions: int = 0
     executed: Counter = field(default_factory=Counter)
-    causes: Counter = field(default_factory=Counter)
-    interrupts: Counter = field(default_factory=Counter)
     store_conditional: Counter = field(default_factory=Counter)
 
     def add(self, other: "LockstepOutcome") -> None:
         """Add another run to this one."""
-        self.mismatch = self.mismatch or other.mismatch
+        super().add(other)
         self.exit_code = other.exit_code
-        for name in ("programs", "exits", "cycles", "instructions"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("executed", "causes", "interrupts", "store_conditional"):
-            getattr(self, name).update(getattr(other, name))
 
 
 def _preset(name: str) -> Config:
@@ -463,7 +452,10 @@ def run_command(
             print(total.mismatch)
             return 1
         exceptions, interrupts = sum(total.causes.values()), sum(total.interrupts.values())
-        crossings = f"{total.crossings.total()} crossings, " if isinstance(total, ModelOutcome) else ""
+        crossings = ""
+        if isinstance(total, ModelOutcome):
+            many = f"{total.many_crossings} programs with more than {MANY_CROSSINGS}"
+            crossings = f"{total.crossings.total()} crossings ({many}), "
         print(
             f"{preset_name} {name}: {total.programs} programs from seed {seed}, {total.instructions} "
             f"instructions in {total.cycles} cycles, {crossings}{exceptions} exceptions, {interrupts} "

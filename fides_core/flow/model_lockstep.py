@@ -10,25 +10,30 @@ import ctypes
 import struct
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fides_core.config import Config
 from fides_core.errors import UserError
 from fides_core.isa.causes import ControlFlowFault, ExceptionCause, MemoryFault
 from fides_core.isa.disassembler import disassemble
-from fides_core.isa.xfides import PadKind, pad_fields, unpack_entry
+from fides_core.isa.instructions import BY_NAME
+from fides_core.isa.xfides import PadKind, pad_fields
 from fides_core.model.compartments import Crossing
+from fides_core.model.control import USER
 from fides_core.model.machine import BusError
 from fides_core.model.platform import Platform
 from fides_core.soc.checkers import describe_violation
 from fides_core.software.random_compartments import generate_compartments
 
 from .elf import Program
+from .run_totals import RunTotals
 from .simulation import BUILD_DIRECTORY, SPLIT_SIGNALS, generated_verilog
 from .verilate import PublicSignal, build_library, report_to_stderr
 
-__all__ = ["ModelLockstep", "ModelOutcome", "SPOILT"]
+__all__ = ["MANY_CROSSINGS", "ModelLockstep", "ModelOutcome", "SPOILT"]
+
+MANY_CROSSINGS = 1000
 
 _SIGNALS = (
     PublicSignal("main_memory", "words", writable=True),
@@ -41,7 +46,7 @@ _BATCH = 4096  # records
 _HISTORY = 16
 _INTERRUPT_FLAG = 1 << 31
 _EXITED, _STOPPED, _ORDER, _VIOLATION = 1, 2, 3, 4
-_MINT, _MINT_MASK = 0x402B, 0xFE00707F
+_MINT = BY_NAME["mint"]
 
 #: Fields of a record that a test can spoil, by place in it.
 SPOILT = {
@@ -59,35 +64,16 @@ class _Options(ctypes.Structure):
 
 
 @dataclass
-class ModelOutcome:
-    """What runs did, added up. ``mismatch``: the report of the first difference, None without one;
-    ``exits``: programs that reached their end; ``crossings``: by what the model calls them; ``interrupted``:
-    those at whose instruction an interrupt was taken before; ``causes``: exceptions by name, those of Xfides
-    by their reasons; ``interrupts`` by number; ``many_crossings``: programs with more than 1,000 crossings;
-    ``interrupted_unwinding``: interrupts between two pops of a handler pad.
-    """
+class ModelOutcome(RunTotals):
+    """What runs did, added up. ``causes`` are by name, those of Xfides by their reasons, ``interrupts`` by
+    number; ``crossings``: by what the model calls them; ``interrupted``: those at whose instruction an
+    interrupt was taken before; ``many_crossings``: programs with more than MANY_CROSSINGS;
+    ``interrupted_unwinding``: interrupts between two pops of a handler pad."""
 
-    mismatch: str | None = None
-    programs: int = 0
-    exits: int = 0
-    cycles: int = 0
-    instructions: int = 0
     many_crossings: int = 0
     interrupted_unwinding: int = 0
     crossings: Counter = field(default_factory=Counter)
     interrupted: Counter = field(default_factory=Counter)
-    causes: Counter = field(default_factory=Counter)
-    interrupts: Counter = field(default_factory=Counter)
-
-    def add(self, other: "ModelOutcome") -> None:
-        """Add another run to this one."""
-        self.mismatch = self.mismatch or other.mismatch
-        for one in fields(self):
-            mine, its = getattr(self, one.name), getattr(other, one.name)
-            if isinstance(mine, Counter):
-                mine.update(its)
-            elif one.name != "mismatch":
-                setattr(self, one.name, mine + its)
 
 
 class _Reference(Platform):
@@ -120,14 +106,13 @@ class _Comparison:
 
     def __init__(self, config: Config, program: Program):
         self.model = model = _Reference(config)
-        for offset, data in program.segments:
-            model.memory[offset : offset + len(data)] = data
+        model.load_segments(program.segments)
         self.outcome = ModelOutcome(programs=1)
         self.core = [0] * 32  # the registers that the core has reported
         self.trapped = False  # the last record was a trap
         self.history: deque = deque(maxlen=_HISTORY)
         self.crossed = Crossing.NONE
-        self.unwinding = False
+        self.interrupted_at: int | None = None  # the instruction before which the last interrupt was taken
         self._watch_crossings()
 
     def _watch_crossings(self) -> None:
@@ -188,7 +173,7 @@ class _Comparison:
             self.interrupted_at = None
         if rd:
             self.core[rd] = rd_value
-        if word & _MINT_MASK == _MINT and rd and mode == 0:
+        if word & _MINT.mask == _MINT.match and rd and mode == USER:
             self._take_cookie(rd, rd_value)
         if hart.x[:32] != self.core:
             number = next(i for i in range(32) if hart.x[i] != self.core[i])
@@ -196,8 +181,6 @@ class _Comparison:
             raise _Difference(f"x{number}: the model has {model_has:#x}, the core {core_has:#x}")
         self._compare_memory(address, store_value, load_mask, store_mask)
         self._compare_word(pc, word)
-
-    interrupted_at: int | None = None
 
     def _pop_to(self, depth: int) -> None:
         """Follow a handler pad that was interrupted between two of its pops, which stay (contract, section
@@ -242,7 +225,6 @@ class _Comparison:
         if not cookie:
             raise _Difference("mint gives the cookie 0")
         address, size, entry = model.stored
-        base, length, _ = unpack_entry(entry)
         entry = entry & ~0xFF | cookie
         Platform.store(model, address, size, entry)
         model.stored = address, size, entry
@@ -256,9 +238,9 @@ class _Comparison:
             stored = address + offset, size, value >> 8 * offset & (1 << 8 * size) - 1
             if stored != model.stored:
                 raise _Difference(f"store: the model has {_access(model.stored)}, the core {_access(stored)}")
-        elif model.stored:
-            raise _Difference(f"store: the model has {_access(model.stored)}, the core none")
-        if not store_mask:
+        else:
+            if model.stored:
+                raise _Difference(f"store: the model has {_access(model.stored)}, the core none")
             offset = (load_mask & -load_mask).bit_length() - 1
             loaded = (address + offset, load_mask.bit_count()) if load_mask else None
             if loaded != model.loaded:
@@ -274,7 +256,7 @@ class _Comparison:
         for record, at in self.history:
             pc, rd_value, address, store_value, word, _, *rest = record
             mode, rd, load_mask, store_mask, trap, intr, _ = rest
-            text = f"  {'U' if mode == 0 else 'M'} {pc:#010x} {word:08x} {disassemble(word):34}"
+            text = f"  {'U' if mode == USER else 'M'} {pc:#010x} {word:08x} {disassemble(word):34}"
             text += f" model {at:#010x}"
             text += f" x{rd}={rd_value:x}" if rd else ""
             text += f" load {load_mask:02x}[{address:x}]" if load_mask else ""
@@ -407,7 +389,7 @@ class ModelLockstep:
             outcome.cycles = self._cycles(handle)
             outcome.exits = int(self._status(handle) == _EXITED)
             self._delete(handle)
-        outcome.many_crossings = int(sum(outcome.crossings.values()) > 1000)
+        outcome.many_crossings = int(outcome.crossings.total() > MANY_CROSSINGS)
         return outcome
 
 

@@ -1,9 +1,8 @@
 // What the core retires, as its retirement port (RVFI) reports it, for a comparison outside: with the golden
 // model in Python.
 
+#include "random_interrupt.h"
 #include "soc_model.h"
-
-#include <cinttypes>
 
 extern "C" struct RetirementRecord {
     uint64_t pc, rd_value, address, store_value;
@@ -33,7 +32,7 @@ public:
     RetirementLog(const char* const* names, const RetirementOptions& options)
         : memory(soc.find(names[0], names[1])),
           options_(options),
-          random_(options.seed * 0x9e3779b97f4a7c15 + 0x1234567),
+          interrupt_(options.seed, options.interrupt_period),
           cause_(soc.find(names[2], names[3])),
           cause_is_interrupt_(soc.find(names[4], names[5])),
           depth_(soc.find(names[6], names[7])) {}
@@ -86,22 +85,12 @@ private:
     }
 
     void drive_interrupt() {
-        if (options_.interrupt_at && soc.cycles == options_.interrupt_at) soc.top->external_interrupt = 1;
-        if (!options_.interrupt_period) return;
-        random_ ^= random_ << 13;
-        random_ ^= random_ >> 7;
-        random_ ^= random_ << 17;
-        const uint64_t draw = random_ >> 16;
-        // One that is not taken goes away again after a while.
-        if (!soc.top->external_interrupt) {
-            if (draw % options_.interrupt_period == 0) soc.top->external_interrupt = 1;
-        } else if (draw % 64 == 0) {
-            soc.top->external_interrupt = 0;
-        }
+        auto& line = soc.top->external_interrupt;
+        line = interrupt_.next(line || (options_.interrupt_at && soc.cycles == options_.interrupt_at));
     }
 
     const RetirementOptions options_;
-    uint64_t random_;
+    RandomInterrupt interrupt_;
     PublicVariable cause_, cause_is_interrupt_, depth_;
     uint64_t next_order_ = 0, idle_ = 0, after_exit_ = 0;
 };

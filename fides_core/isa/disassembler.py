@@ -8,7 +8,6 @@ from .xfides import pad_fields
 __all__ = ["disassemble"]
 
 
-
 def _signed(value: int, bits: int) -> int:
     return value - (value >> bits - 1 << bits)
 

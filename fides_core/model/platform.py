@@ -1,6 +1,6 @@
 """The reference SoC around the hart: memory, devices, ELF loading (contract, section 10; soc.memory_map)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -266,9 +266,14 @@ class Platform:
                     f"{path}: segment {address:#x}..{address + size:#x} is outside main memory "
                     f"{MAIN_MEMORY_BASE:#x}..{limit:#x}"
                 )
-        for address, size, data in segments:
-            offset = address - MAIN_MEMORY_BASE
-            self.memory[offset : offset + size] = data.ljust(size, b"\0")
+        self.load_segments(
+            (address - MAIN_MEMORY_BASE, data.ljust(size, b"\0")) for address, size, data in segments
+        )
+
+    def load_segments(self, segments: Iterable[tuple[int, bytes]]) -> None:
+        """Copy each (offset in bytes from the start of the main memory, contents) there."""
+        for offset, data in segments:
+            self.memory[offset : offset + len(data)] = data
         self.hart.flush()
 
     def outcome(self) -> Outcome:

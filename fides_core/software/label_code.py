@@ -6,7 +6,6 @@ from .random_words import load_constant, low_part, size_of
 
 __all__ = ["LabelCode"]
 
-
 _NOP = 1  # c.nop
 
 
@@ -15,7 +14,7 @@ class LabelCode:
     before they are defined. Registers are given by number."""
 
     def __init__(self, start: int):
-        self.start = self.at = start
+        self.at = start
         self.labels: dict[str, int] = {}
         #: (address, word or what becomes of one when its label is known)
         self._items: list[tuple[int, int | tuple]] = []

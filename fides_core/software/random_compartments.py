@@ -4,7 +4,7 @@ Compartments, restricted and complete fluid code are made of functions that comp
 fat pointers, call each other and functions that they were handed, return, end in tail calls, install handlers
 and unwind to them. Most calls are legal; some are not, and some code jumps anywhere, forges return addresses
 and pointers, or misuses the instructions of the extension. Where fuel is used up, functions return. The
-monitor is in ``random_monitor``.
+monitor is in ``episode_monitor``.
 """
 
 import random
@@ -15,8 +15,7 @@ from fides_core.isa.csrs import XfidesCSR
 from fides_core.isa.xfides import RANGE_ALIGN, PadKind, checkcap, pack_pointer
 from fides_core.soc.memory_map import MAIN_MEMORY_BASE
 
-from .label_code import LabelCode
-from .random_monitor import (
+from .episode_monitor import (
     CHAIN,
     CODE,
     CODE_BYTES,
@@ -31,6 +30,7 @@ from .random_monitor import (
     Layout,
     monitor_segments,
 )
+from .label_code import LabelCode
 from .random_words import compressed
 
 __all__ = ["CompartmentProgram", "generate_compartments"]
@@ -127,7 +127,7 @@ class _Program:
             bounds[place.name] = start, self.code.at
             if place.cid is not None:
                 ranges[place.cid] = start, self.code.at
-        contents = self.code.contents({})
+        contents = self.code.contents()
         if len(contents) > CODE_BYTES:
             raise ValueError(f"{len(contents)} bytes of code are more than {CODE_BYTES}")
         capacity = self.core.xfides.shadow_stack_entries
@@ -274,7 +274,7 @@ class _Program:
         draw = self.draw
         anywhere = [*self.compartments, self.restricted, self.fluid]
         if draw.random() < self.wild:
-            return self.fresh_choice([name for other in anywhere for name in other.functions])
+            return self.pick([name for other in anywhere for name in other.functions])
         legal = place.functions[:2]
         if place.cid is not None:
             for other in anywhere:
@@ -284,9 +284,9 @@ class _Program:
             legal += self.restricted.padded
         else:
             legal += self.fluid.padded
-        return self.fresh_choice(legal)
+        return self.pick(legal)
 
-    def fresh_choice(self, names: list[str]) -> str | None:
+    def pick(self, names: list[str]) -> str | None:
         return self.draw.choice(names) if names else None
 
     def blocks(self, place: _Place, leave: str, count: int, calls: bool = True) -> None:
@@ -473,8 +473,7 @@ class _Program:
         kind = draw.randrange(8)
         if kind < 3:  # jump anywhere
             self.burn(leave)
-            target = draw.choice([*code.labels, *(self.compartments[0].functions)])
-            code.address(_T1, target if target in code.labels else self.compartments[0].functions[0])
+            code.address(_T1, draw.choice(list(code.labels)))
             code.op("addi", rd=_T1, rs1=_T1, imm=2 * draw.randrange(-4, 24))
             code.op("jalr", rd=draw.choice((0, _RA)), rs1=_T1)
         elif kind == 3:

@@ -1,12 +1,10 @@
 """Random programs of compartments on the golden model: that they run, end, and do what they are there for."""
 
-from collections import Counter
-
 import pytest
 
 from fides_core.config import CoreConfig, XfidesConfig, preset
 from fides_core.isa.encode import encode
-from fides_core.model.compartments import CompartmentState, Crossing
+from fides_core.model.compartments import Crossing
 from fides_core.model.platform import Platform
 from fides_core.software.label_code import LabelCode
 from fides_core.software.random_compartments import generate_compartments
@@ -14,30 +12,15 @@ from fides_core.software.random_compartments import generate_compartments
 INSTRUCTIONS = 60_000
 
 
-def platform_with(program, config) -> Platform:
-    platform = Platform(config)
-    for offset, data in program.segments:
-        platform.memory[offset : offset + len(data)] = data
-    return platform
-
-
-def test_programs_cross_and_end(monkeypatch):
+def test_programs_cross_and_end(crossings):
     config = preset("tiny_fides")
-    crossings: Counter = Counter()
-    for name in ("execute", "ret"):
-        original = getattr(CompartmentState, name)
-
-        def counted(self, *arguments, original=original):
-            result = original(self, *arguments)
-            crossings[result] += 1
-            return result
-
-        monkeypatch.setattr(CompartmentState, name, counted)
     ended, many = 0, 0
     for seed in range(12):
         before = crossings.total() - crossings[Crossing.NONE]
         program = generate_compartments(seed, config.core, config.soc.memory_bytes, INSTRUCTIONS)
-        outcome = platform_with(program, config).run(4 * INSTRUCTIONS)
+        platform = Platform(config)
+        platform.load_segments(program.segments)
+        outcome = platform.run(4 * INSTRUCTIONS)
         # Without interrupts nothing ends an episode that goes round in circles.
         ended += outcome.exit_code == 0
         assert outcome.exit_code in (0, None) and outcome.instructions > INSTRUCTIONS // 2
