@@ -88,7 +88,8 @@ async def divisions(dut):
     for a in CORNERS:
         for b in CORNERS:
             for word in (0, 1):
-                await bench.divide(rnd.choice([4, 5, 6, 7]), word, a, b)
+                for funct3 in NAMES:
+                    await bench.divide(funct3, word, a, b)
     for _ in range(setting("ROUNDS", 1000)):
         a, b = (
             (rnd.choice(CORNERS) if rnd.random() < 0.1 else rnd.getrandbits(64) >> rnd.randrange(64))
