@@ -179,7 +179,7 @@ class Core(wiring.Component):
             csr.m_access.eq(memory.csr_access),
             csr.m_number.eq(memory.current.csr_number),
             csr.m_operand.eq(memory.current.result),
-            csr.m_commit.eq(memory.commit),
+            csr.m_commit.eq(memory.certain),
             csr.retire.eq(memory.commit),
             csr.trap.eq(memory.trap),
             csr.trap_pc.eq(memory.trap_pc),
@@ -288,8 +288,11 @@ class Core(wiring.Component):
             extension.registers.wdata.eq(csr.m_wdata),
             csr.extension_rdata.eq(extension.rdata),
         ]
+        # Known late, counted a cycle later: no instruction behind them can look sooner.
+        crossing, spill = Signal(), Signal()
+        m.d.sync += [crossing.eq(extension.crossing), spill.eq(extension.spill)]
         return {
-            Event.CROSSING: extension.crossing,
-            Event.SHADOW_STACK_SPILL: extension.spill,
+            Event.CROSSING: crossing,
+            Event.SHADOW_STACK_SPILL: spill,
             Event.VAL_MISS: extension.m_checking & self.dcache_miss,
         }

@@ -147,8 +147,9 @@ class ExecuteStage(wiring.Component):
         start = Mux(atomics.loaded, held_address, start)
         step = immediate
         if xfides:
-            start = Mux(table_op, Cat(Const(0, 3), security.table, Const(0, 32)), start)
-            step = Mux(table_op, Cat(Const(0, 3), security.index, Const(0, 45)), step)
+            # The index is the shorter one, and more is chosen from on its side.
+            start = Mux(table_op, Cat(Const(0, 3), security.index, Const(0, 45)), start)
+            step = Mux(table_op, Cat(Const(0, 3), security.table, Const(0, 32)), step)
         address = Signal(64)
         m.d.comb += address.eq(start + step)
         with m.If(~atomics.loaded):

@@ -29,10 +29,10 @@ class CapabilityCheck(wiring.Component):
     describe it if it is an entry or local pad; a handler pad (``x_handler``) is at home everywhere.
     Combinational: ``x_home``, and ``x_fault`` with ``x_reason``.
 
-    A crossing stays one cycle more (``x_wait``), in which the matrix and the new range are read; in the next,
-    ``x_crossing`` is high and it is judged. ``x_obstacle`` is what else stands against it then (a
-    ControlFlowFault, 0 for nothing; it counts after the matrix). ``x_advance``: the instruction leaves
-    execute with this clock edge; ``x_commit``: and nothing undoes it, so that the context changes.
+    A pad that is not at home stays one cycle more (``x_wait``), in which the matrix and the new range are
+    read; in the next, ``x_crossing`` is high and it is judged. ``x_obstacle`` is what else stands against it
+    then (a ControlFlowFault, 0 for nothing; it counts after the matrix). ``x_advance``: the instruction
+    leaves execute with this clock edge; ``x_commit``: and nothing undoes it, so that the context changes.
 
     ``rdata``: currcom; the bounds are read elsewhere (``readback.py``).
 
@@ -112,7 +112,8 @@ class CapabilityCheck(wiring.Component):
             matrix_read.addr.eq(Cat(self.x_cid[6 : 6 + word_bits], context.cid[:cid_bits])),
         ]
 
-        # In the second cycle of a crossing, ``current`` is the range of the compartment it leads to.
+        # In the second cycle of a crossing by an entry pad, ``current`` is the range of the compartment that
+        # it leads to.
         judging = Signal()
         foreign = Signal(reset_less=True)  # what is judged enters another compartment
         in_current = Signal()
@@ -136,21 +137,22 @@ class CapabilityCheck(wiring.Component):
         allowed = Signal()
         implemented = Const(1) if cid_bits == 8 else (self.x_cid[cid_bits:] == 0)
         m.d.comb += allowed.eq(matrix_read.data.bit_select(self.x_cid[: min(6, cid_bits)], 1) & implemented)
+        # Whether an instruction waits is on a long path to fetch, so that a pad that may not cross does, too.
+        m.d.comb += self.x_wait.eq(self.x_check & self.x_pad & ~judging & ~self.x_home)
         with m.If(judging):
             m.d.comb += self.x_crossing.eq(self.x_check)
-            with m.If(foreign & ~allowed):
+            with m.If(self.x_local & ~in_current):
+                m.d.comb += self.x_reason.eq(ControlFlowFault.ILLEGAL_ENTRY)
+            with m.Elif(foreign & context.restricted):
+                m.d.comb += self.x_reason.eq(ControlFlowFault.RESTRICTED)
+            with m.Elif(foreign & ~allowed):
                 m.d.comb += self.x_reason.eq(ControlFlowFault.DENIED)
             with m.Elif(self.x_obstacle != 0):
                 m.d.comb += self.x_reason.eq(self.x_obstacle)
             with m.Elif(foreign & ~in_current):
                 m.d.comb += self.x_reason.eq(ControlFlowFault.BAD_PAD)
-        with m.Elif(~self.x_home & ~self.x_handler):
-            with m.If(~self.x_pad | (self.x_local & ~in_current)):
-                m.d.comb += self.x_reason.eq(ControlFlowFault.ILLEGAL_ENTRY)
-            with m.Elif(elsewhere & context.restricted):
-                m.d.comb += self.x_reason.eq(ControlFlowFault.RESTRICTED)
-            with m.Else():
-                m.d.comb += self.x_wait.eq(self.x_check)
+        with m.Elif(~self.x_home & ~self.x_handler & ~self.x_pad):
+            m.d.comb += self.x_reason.eq(ControlFlowFault.ILLEGAL_ENTRY)
         m.d.comb += self.x_fault.eq(self.x_check & (self.x_reason != 0))
 
         m.d.sync += judging.eq(self.x_wait | (self.x_crossing & ~self.x_advance))
@@ -163,7 +165,7 @@ class CapabilityCheck(wiring.Component):
         m.d.comb += range_address.eq(context.cid)
         with m.If(self.restore_read):
             m.d.comb += range_address.eq(self.restore_context.cid)
-        with m.Elif(Mux(judging, foreign, self.x_wait & elsewhere)):
+        with m.Elif(Mux(judging, foreign, self.x_wait & elsewhere) & ~self.x_local):
             m.d.comb += range_address.eq(self.x_cid)
         for port in tables.values():
             m.d.comb += port.addr.eq(range_address)

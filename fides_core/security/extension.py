@@ -31,7 +31,8 @@ class SecurityExtension(wiring.Component):
 
     ``x_table_op``: the instruction may access the metadata table (``x_table``, bits [31:3] of its address;
     entry ``x_index``); ``x_request`` and what belongs to it: it does. ``m_*``: memory stage; ``m_ready`` it
-    takes a new instruction, ``m_empty`` it holds none; ``m_fault``: the val there has found a memory fault.
+    takes a new instruction, ``m_empty`` it holds none; ``m_fault``: the val there finds a memory fault in its
+    entry, which is there (perhaps with an error, which comes first).
     ``trap`` records the reason in comcause.
 
     For the counters: ``crossing`` completes, ``spill``: the shadow stack overflows or underflows,
@@ -105,8 +106,8 @@ class SecurityExtension(wiring.Component):
         with m.If(self.m_ready):
             m.d.sync += [recorded.eq(x_reason), memory_fault.eq(self.x_cause == ExceptionCause.MEMORY)]
         # Every exception of the extension has a reason, and no other exception has.
-        reason = Mux(self.m_fault, m_reason, recorded)
-        with m.If(self.trap & (self.m_fault | (recorded != 0))):
+        reason = m_reason | recorded  # of one of the two
+        with m.If(self.trap & (reason != 0)):
             m.d.sync += cause.eq(reason)
         if config.compartments:
             # The two highest reasons, which no memory exception has.
@@ -223,11 +224,9 @@ class SecurityExtension(wiring.Component):
                     self.x_cause.eq(pointer.x_cause),
                     x_reason.eq(pointer.x_reason),
                 ]
-            with m.If(m_check):
-                m.d.comb += [
-                    self.m_fault.eq(pointer.m_fault & self.response & ~self.response_error),
-                    m_reason.eq(pointer.m_reason),
-                ]
+            m.d.comb += self.m_fault.eq(pointer.m_fault)
+            with m.If(m_check & ~self.response_error):
+                m.d.comb += m_reason.eq(pointer.m_reason)
 
         value = rdata[0]
         for other in rdata[1:]:

@@ -257,8 +257,8 @@ class Bench:
                 hit("handler pad outside")
         else:
             self.cover(pc, pad, obstacle, home, saved, fault)
-        early = fault in (Fault.ILLEGAL_ENTRY, Fault.RESTRICTED)
-        crossing = kind is not PadKind.HANDLER and not home and not early
+        early = not pad and fault is not None
+        crossing = pad is not None and not home
         what = f"{pc:#x}, pad {pad}, context {saved[:2]}"
 
         async def stays():

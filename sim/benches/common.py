@@ -110,13 +110,15 @@ class Unit:
         self.set(registers__number=csr, registers__write=1, registers__wdata=value)
         await self.settle()
         await self.clock()
-        self.set(registers__write=0)
+        self.set(registers__write=0, registers__number=NOBODYS)
 
     async def read(self, csr: XfidesCSR) -> int:
         """The register's value as an instruction sees it; takes no cycle."""
         self.set(registers__number=csr)
         await self.settle()
-        return self.get("rdata")
+        value = self.get("rdata")
+        self.set(registers__number=NOBODYS)
+        return value
 
 
 class Coverage:

@@ -1056,7 +1056,7 @@ class Core:
             following.exception, following.cause = True, ExceptionCause.ILLEGAL_INSTRUCTION
         elif x.misaligned:
             following.exception, following.cause = True, ExceptionCause.INSTRUCTION_MISALIGNED
-        if x.age > 2:
+        if x.age > 1:
             hit("after a stall", x.op.name)
         if x.op != Op.MINT:
             assert not minted, f"minted without mint: {x}"

@@ -7,7 +7,7 @@ from fides_core.isa.csrs import Comsel, XfidesCSR
 from fides_core.model.compartments import CompartmentState
 from fides_core.model.xfides_csrs import XfidesRegisters
 
-from .common import NOBODYS, WORD, Coverage, Unit, configuration, differs, seeded, setting
+from .common import WORD, Coverage, Unit, configuration, differs, seeded, setting
 
 REQUIRED = [
     "push a call", "push a handler", "pop", "written, not pushed", "nothing", "top matches",
@@ -99,7 +99,6 @@ class Bench:
     async def user_step(self):
         """One instruction in execute: it writes above the top, and may change the depth."""
         unit, state, rnd = self.unit, self.state, self.random
-        unit.set(registers__number=NOBODYS)
         await self.compare(self.wider(self.some_address()), self.wider(self.some_address()))
         top = state.entry(state.ssdepth - 1)
         await self.compare(self.wider(top.ra), self.wider(top.sp))
