@@ -284,6 +284,16 @@ def test_tail_calls(simulator, tmp_path):
     assert run.exit_code == 5, (run.text, run.message)
 
 
+def test_tail_calls_take_no_space(simulator, tmp_path):
+    """More of them than the monitor has entries."""
+    world = World({(1, 2), (2, 3), (3, 2)})
+    world.function(1, "main", f"li s2, 5000\n{call('ping')}\nseqz s11, s2")
+    for place, name, other in ((2, "ping", "pong"), (3, "pong", "ping")):
+        world.function(place, name, f"addi s2, s2, -1\nblez s2, 1f\ntail {other}\n1:", frame=0)
+    run = world.run(simulator, tmp_path)
+    assert run.exit_code == 1, (run.text, run.message)
+
+
 def test_call_without_a_frame_is_no_tail_call(simulator, tmp_path):
     """The stack pointer is that of the top entry, the return address is not."""
     world = World({(1, 2), (2, 3)})
