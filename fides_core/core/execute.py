@@ -31,6 +31,7 @@ class SecurityView(wiring.Signature):
                 "target": Out(64),
                 "advance": Out(1),
                 "fire": Out(1),
+                "commit": Out(1),
                 "granted": Out(1),
                 "refused": Out(1),
                 "wait": In(1),
@@ -415,6 +416,7 @@ class ExecuteStage(wiring.Component):
                 security.target.eq(target),
                 security.advance.eq(advance),
                 security.fire.eq(fire),
+                security.commit.eq(fire & ~exception & ~interrupt),
                 security.granted.eq(bus.gnt & self.m_ready & ~self.kill & ~refused),
                 security.refused.eq(refused),
             ]

@@ -30,7 +30,7 @@ class MemoryStage(wiring.Component):
     ``x_valid``/``x_request``: what execute sends; it is here from the next cycle on. ``ready``: it may send
     something. ``trap``: the instruction here traps in this cycle (everything younger must be dropped); the
     core goes on at the handler one cycle later, as after ``mret``. ``commit``: the instruction here completes
-    without an exception. ``security_fault`` with ``security_cause``: the extension's verdict in this stage;
+    without an exception. ``security_fault``: the extension has found a memory fault in this stage;
     ``security_no_value``: mtval is 0. ``product``: the multiplier's low half for the instruction here.
     ``forward.value`` is that of a load's data also while the stage is empty, for AMOs in execute.
     ``reserve``: an LR completes. ``w_result``: what is in writeback, for the late ALU. ``taken``: what the
@@ -55,7 +55,6 @@ class MemoryStage(wiring.Component):
                 "product": In(64),
                 "w_result": In(64),
                 "security_fault": In(1),
-                "security_cause": In(5),
                 "security_no_value": In(1),
                 "pc_high": In(32),
                 "csr_access": Out(CSRAccess),
@@ -99,9 +98,7 @@ class MemoryStage(wiring.Component):
             self.trap_cause.eq(current.cause),
             self.trap_value.eq(current.result),
         ]
-        control_flow = (current.exception & (current.cause == ExceptionCause.CONTROL_FLOW)) | (
-            self.security_fault & (self.security_cause == ExceptionCause.CONTROL_FLOW)
-        )
+        control_flow = current.exception & (current.cause == ExceptionCause.CONTROL_FLOW)
         with m.If(current.interrupt | self.security_no_value):
             m.d.comb += self.trap_value.eq(0)
         with m.Elif(control_flow):
@@ -111,7 +108,7 @@ class MemoryStage(wiring.Component):
                 Mux(current.store, ExceptionCause.STORE_ACCESS_FAULT, ExceptionCause.LOAD_ACCESS_FAULT)
             )
         with m.Elif(self.security_fault):
-            m.d.comb += self.trap_cause.eq(self.security_cause)
+            m.d.comb += self.trap_cause.eq(ExceptionCause.MEMORY)
 
         m.d.comb += [
             lanes.funct3.eq(current.funct3),

@@ -32,6 +32,13 @@ class _Phase(enum.IntEnum, shape=3):
     FAULT = 5
 
 
+def _carry_save_sum(a, b, c, width: int):
+    """a + b + c modulo 2^``width`` (unsigned values, extended by zeros) with one carry chain."""
+    a, b, c = (Cat(value, Const(0, width - len(value))) for value in (a, b, c))
+    carries = (a & b) | (a & c) | (b & c)
+    return (a ^ b ^ c) + Cat(Const(0, 1), carries[:-1])
+
+
 class FatPointer(wiring.Component):
     """The unit.
 
@@ -153,24 +160,39 @@ class FatPointer(wiring.Component):
                     m.d.comb += early.eq(MemoryFault.INVALID)
 
         # The checker. rs1's half of the pointer is in m_pointer even while mint or revoke waits in execute.
+        # offset + 2^n <= size, with offset = (ea - base) mod 2^32: neither the offset nor another comparison
+        # waits for the other. What is left behind the access, base + size - ea - 2^n, must not be negative;
+        # where ea < base, not below 2^32. The entry comes late, last = ea + 2^n - 1 is there before.
         entry = self.response_data
-        base, size = entry[32:], entry[8:32]
-        # Offset and size less the access, beside each other, then one comparison: not offset plus access.
-        offset = Signal(32)
-        largest = Signal(25)  # offset; [24] when the access is longer than the object
-        m.d.comb += [offset.eq(self.m_pointer[:32] - base), largest.eq(size - (1 << self.m_size))]
+        base, size, address = entry[32:], entry[8:32], self.m_pointer[:32]
+        last = Signal(33)
+        beyond = Signal(33)  # carry of ea - base in [32]
+        left = Signal(34)
+        m.d.comb += [
+            last.eq(address + ((1 << self.m_size) - 1)[:4]),
+            beyond.eq(address + Cat(~base, Const(0, 1)) + 1),
+            left.eq(_carry_save_sum(base, size, ~Cat(last, Const(0, 1)), 34)),
+        ]
+        inside = Signal()
+        stale = Signal()
+        m.d.comb += [
+            inside.eq(~left[33] & (beyond[32] | left[32])),
+            stale.eq(entry[:8] != self.m_pointer[32:40]),
+            # An entry without a size has no inside.
+            self.m_fault.eq(self.m_check & (stale | ~inside)),
+        ]
         late = Signal(3)
         with m.If(is_mint & ~self.m_check):
             m.d.comb += late.eq(Mux(size != 0, MemoryFault.INVALID, 0))
         with m.Elif(size == 0):
             m.d.comb += late.eq(MemoryFault.INVALID)
-        with m.Elif(entry[:8] != self.m_pointer[32:40]):
+        with m.Elif(stale):
             m.d.comb += late.eq(MemoryFault.TEMPORAL)
         with m.Elif(~self.m_check):
-            m.d.comb += late.eq(Mux(offset != 0, MemoryFault.NOT_BASE, 0))
-        with m.Elif(largest[24] | (offset[24:] != 0) | (offset[:24] > largest[:24])):
-            m.d.comb += late.eq(MemoryFault.BOUNDS)
-        m.d.comb += [self.m_fault.eq(self.m_check & (late != 0)), self.m_reason.eq(late)]
+            m.d.comb += late.eq(Mux(beyond[:32] != 0, MemoryFault.NOT_BASE, 0))
+        with m.Else():
+            m.d.comb += late.eq(Mux(inside, 0, MemoryFault.BOUNDS))
+        m.d.comb += self.m_reason.eq(late)
 
         # mint and revoke.
         reason = Signal(3, reset_less=True)  # 0 in phase FAULT: the access itself failed

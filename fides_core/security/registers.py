@@ -22,10 +22,11 @@ def _is_extension_number(number):
     return (number[8:12] == 7) | (number[8:12] == 8)
 
 
-def extension_number(number):
-    """``number`` if it is one of the extension's, else a number that is nobody's, for RegisterPort."""
+def extension_number(number, accessed):
+    """``number`` if it is one of the extension's and ``accessed`` is high, else a number that is nobody's,
+    for RegisterPort."""
     assert not any(csr >> 11 and csr & 31 == 31 for csr in _CSRS)
-    return number | (~_is_extension_number(number)).replicate(12)
+    return number | (~(_is_extension_number(number) & accessed)).replicate(12)
 
 
 def number_pattern(csr: XfidesCSR | MonitorCSR) -> str:
@@ -34,8 +35,9 @@ def number_pattern(csr: XfidesCSR | MonitorCSR) -> str:
     return f"{csr >> 11:b}------{csr & 31:05b}"
 
 
-#: A write strobe with number and data. Any other CSR's number arrives as one that is nobody's, so the units
-#: need not tell it from theirs; each answers a read by driving its own ``rdata`` (0 when not selected).
+#: A write strobe with number and data. The number is that of a CSR instruction in the memory stage, while
+#: execute is empty. Any other CSR's arrives as one that is nobody's, so the units need not tell it from
+#: theirs; each answers a read by driving its own ``rdata`` (0 when not selected).
 RegisterPort = Signature({"number": Out(12), "write": Out(1), "wdata": Out(64)})
 
 #: comsel as the units see it, and the strobe of a comdata write (the datum is the register port's ``wdata``).

@@ -11,12 +11,14 @@ from fides_core.isa.csrs import XfidesCSR
 
 __all__ = [
     "Unit", "Coverage", "by_lane", "seeded", "setting", "configuration", "differs", "ADDRESSES", "WORD",
-    "DOUBLE",
+    "DOUBLE", "NOBODYS",
 ]  # fmt: skip
 
 WORD = (1 << 32) - 1
 DOUBLE = (1 << 64) - 1
 ADDRESSES = 1 << 32
+#: What a register port has for a number while no CSR of the extension is accessed: these bits are set.
+NOBODYS = 0x81F
 
 
 def setting(name: str, default: int) -> int:
