@@ -10,6 +10,7 @@ from ..isa.causes import ControlFlowFault, ExceptionCause, MemoryFault
 from ..isa.csrs import Comctl, XfidesCSR
 from .capability_check import CapabilityCheck
 from .fat_pointer import FatPointer
+from .monitor_check import MonitorCheck
 from .readback import Readback
 from .registers import RegisterPort, number_pattern
 from .shadow_stack import ShadowStack
@@ -109,14 +110,14 @@ class SecurityExtension(wiring.Component):
         reason = m_reason | recorded  # of one of the two
         with m.If(self.trap & (reason != 0)):
             m.d.sync += cause.eq(reason)
-        if config.compartments:
+        if config.judges_crossings:
             # The two highest reasons, which no memory exception has.
             m.d.comb += self.spill.eq(self.trap & (reason[1:] == ControlFlowFault.SHADOW_OVERFLOW >> 1))
 
         rdata = []
         own = Signal(64)
         rdata.append(own)
-        entries = config.shadow_stack_entries if config.compartments else 0
+        entries = config.shadow_stack_entries if config.judges_crossings else 0
         numbers = max(config.compartments, entries)
         log2 = (config.compartments - 1).bit_length() if config.compartments else 0
         number = Signal(max(1, (numbers - 1).bit_length()))
@@ -136,7 +137,7 @@ class SecurityExtension(wiring.Component):
                 m.d.comb += own.eq(cause)
                 with m.If(registers.write):
                     m.d.sync += cause.eq(registers.wdata)
-            if config.compartments:
+            if config.judges_crossings:
                 with m.Case(number_pattern(XfidesCSR.COMSEL)):
                     m.d.comb += own.eq(Cat(number, Const(0, 16 - len(number)), item))
                     with m.If(registers.write):
@@ -153,7 +154,24 @@ class SecurityExtension(wiring.Component):
 
         m.d.comb += self.x_cause.eq(ExceptionCause.CONTROL_FLOW)
 
-        if config.compartments:
+        monitor_fault = Const(0)
+        if config.crossings == "monitor":
+            m.submodules.monitor_check = monitor = MonitorCheck(config)
+            m.d.comb += [
+                monitor.x_check.eq(self.x_judge & compartments_on & user),
+                monitor.x_pc.eq(self.x_pc),
+                monitor.x_op.eq(self.x_op),
+                monitor.locked.eq(locked),
+                monitor.registers.number.eq(registers.number),
+                monitor.registers.write.eq(registers.write),
+                monitor.registers.wdata.eq(registers.wdata),
+            ]
+            rdata.append(monitor.rdata)
+            monitor_fault = monitor.x_reason != 0
+            with m.If(monitor_fault):
+                m.d.comb += [self.x_fault.eq(1), x_reason.eq(monitor.x_reason)]
+
+        if config.judges_crossings:
             m.submodules.capability_check = check = CapabilityCheck(config)
             m.submodules.shadow_stack = stack = ShadowStack(config)
             for unit in (check, stack):
@@ -209,7 +227,9 @@ class SecurityExtension(wiring.Component):
             rdata.append(pointer.rdata)
             with m.If(self.m_ready):
                 m.d.sync += m_check.eq(self.x_request & self.x_granted & self.x_fire)
-            if config.compartments:
+            if config.crossings == "monitor":
+                m.d.comb += pointer.x_block.eq(monitor_fault)
+            if config.judges_crossings:
                 m.d.comb += [
                     pointer.x_block.eq(check.x_fault),
                     stack.x_mark.eq(pointer.mark),
