@@ -98,7 +98,7 @@ class MemoryStage(wiring.Component):
             self.certain.eq(self.valid & ~decided),
             # The extension's fault comes last of all, and only with a response.
             self.trap.eq((settled & (decided | bus_error)) | self.security_fault),
-            self.commit.eq(settled & ~decided & ~bus_error & ~self.security_fault),
+            self.commit.eq(settled & ~self.trap),
             self.trap_pc.eq(Cat(current.pc, Mux(current.far, self.pc_high, 0))),
             self.trap_cause.eq(current.cause),
             self.trap_value.eq(current.result),
