@@ -87,7 +87,7 @@ class MemoryStage(wiring.Component):
             done.eq(~current.access | self.response),
             bus_error.eq(current.access & self.response & self.response_error),
             self.empty.eq(~self.valid),
-            self.ready.eq(~self.valid | done),
+            self.ready.eq(~(self.valid & ~done)),
         ]
         with m.If(self.ready):
             m.d.sync += [self.valid.eq(self.x_valid), current.eq(self.x_request)]
@@ -97,8 +97,8 @@ class MemoryStage(wiring.Component):
         m.d.comb += [
             self.certain.eq(self.valid & ~decided),
             # The extension's fault comes last of all, and only with a response.
-            self.trap.eq((settled & (decided | bus_error)) | self.security_fault),
-            self.commit.eq(settled & ~self.trap),
+            self.trap.eq(settled & (decided | bus_error | self.security_fault)),
+            self.commit.eq(settled & ~(decided | bus_error | self.security_fault)),
             self.trap_pc.eq(Cat(current.pc, Mux(current.far, self.pc_high, 0))),
             self.trap_cause.eq(current.cause),
             self.trap_value.eq(current.result),
