@@ -96,7 +96,6 @@ class MemoryStage(wiring.Component):
         settled = self.valid & done
         m.d.comb += [
             self.certain.eq(self.valid & ~decided),
-            # The extension's fault comes last of all, and only with a response.
             self.trap.eq(settled & (decided | bus_error | self.security_fault)),
             self.commit.eq(settled & ~(decided | bus_error | self.security_fault)),
             self.trap_pc.eq(Cat(current.pc, Mux(current.far, self.pc_high, 0))),

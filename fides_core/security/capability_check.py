@@ -138,7 +138,7 @@ class CapabilityCheck(wiring.Component):
         implemented = Const(1) if cid_bits == 8 else (self.x_cid[cid_bits:] == 0)
         m.d.comb += allowed.eq(matrix_read.data.bit_select(self.x_cid[: min(6, cid_bits)], 1) & implemented)
         # Whether an instruction waits is on a long path to fetch, so that a pad that may not cross does, too.
-        m.d.comb += self.x_wait.eq(self.x_check & self.x_pad & ~judging & ~self.x_home)
+        m.d.comb += self.x_wait.eq(self.x_check & self.x_pad & ~(judging | self.x_home))
         with m.If(judging):
             m.d.comb += self.x_crossing.eq(self.x_check)
             with m.If(self.x_local & ~in_current):

@@ -183,7 +183,7 @@ class FatPointer(wiring.Component):
             inside.eq((offset[24:] == 0) & ~left[25]),
             stale.eq(entry[:8] != self.m_pointer[32:40]),
             # An entry without a size has no inside.
-            self.m_fault.eq((self.m_check & self.response) & (stale | ~inside)),
+            self.m_fault.eq(self.m_check & self.response & ~(inside & ~stale)),
         ]
         late = Signal(3)
         with m.If(is_mint & ~self.m_check):
