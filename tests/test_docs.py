@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -150,19 +151,27 @@ def preset_rows() -> list[list[str]]:
 
 
 def difference_rows() -> list[list[str]]:
-    """What the extension adds, and what it added to another core."""
+    """What the extension adds, and what it added to another core: each in percent of either base."""
     newest = newest_areas()
+
+    def cells(added: Mapping[str, int], base: str, percent: Mapping[str, float] | None = None) -> list[str]:
+        """Figures of LUT and FF, in percent of our ``base`` and of the published one; ``percent`` has the
+        latter where it is published, rounded from figures that are not."""
+        result = []
+        for what in ("lut", "ff"):
+            ours, published = int(newest[base][what]), PUBLISHED[f"base_{what}"]
+            of_published = percent[what] if percent else 100 * added[what] / published
+            result += [f"{added[what]:+}", f"{100 * added[what] / ours:+.1f} %", f"{of_published:+.1f} %"]
+        return result
+
     table = []
     for name, less in (("tiny_fides", "tiny"), ("fides", "base")):
-        cells = []
-        for column in COLUMNS:
-            new, old = int(newest[name][column]), int(newest[less][column])
-            percent = f" ({100 * (new - old) / old:+.1f} %)" if column in ("lut", "ff") else ""
-            cells.append(f"{new - old:+}{percent}")
+        added = {column: int(newest[name][column]) - int(newest[less][column]) for column in COLUMNS}
+        others = [f"{added[column]:+}" for column in COLUMNS if column not in ("lut", "ff")]
         longer = float(newest[name]["path_ns"]) - float(newest[less]["path_ns"])
-        table.append([f"`{name}`, more than `{less}`", *cells, f"{longer:+.2f}"])
-    published = [f"+{PUBLISHED[what]} (+{PUBLISHED[f'{what}_pct']} %)" for what in ("lut", "ff")]
-    return [*table, ["published FIDES, more than its core", *published, "", "", "", ""]]
+        table.append([f"`{name}`, more than `{less}`", *cells(added, less), *others, f"{longer:+.2f}"])
+    printed = {what: PUBLISHED[f"{what}_pct"] for what in ("lut", "ff")}
+    return [*table, ["published FIDES, more than its core", *cells(PUBLISHED, "base", printed), *[""] * 4]]
 
 
 def markdown(table: list[list[str]]) -> str:
@@ -183,7 +192,17 @@ def test_presets():
 
 
 def test_areas():
-    assert rows(presets_and_areas()[1]) == difference_rows(), markdown(difference_rows())
+    text = presets_and_areas()[1]
+    assert rows(text) == difference_rows(), markdown(difference_rows())
+    base = f"{PUBLISHED['base_lut'] / 1000}K LUT, {PUBLISHED['base_ff'] / 1000}K FF"
+    assert base in " ".join(text.split())
+
+
+def test_published_percentages():
+    """Those of the paper follow from its figures, which are rounded to a hundred."""
+    for what in ("lut", "ff"):
+        low, high = ((PUBLISHED[what] + error) / (PUBLISHED[f"base_{what}"] - error) for error in (-100, 100))
+        assert 100 * low < PUBLISHED[f"{what}_pct"] < 100 * high
 
 
 def test_commands():
