@@ -328,10 +328,12 @@ def place(
     The core of each, by Yosys and nextpnr, which takes some minutes for each seed; a run that was done before
     is not done again. The results go to build/place.json.
     """
-    from fides_core.flow import placement, placement_results
+    from fides_core.flow import placement, placement_results, tools
 
     console = _console()
-    files = _generate(console, _checked(presets or list(placement.PRESETS_PLACED)))
+    names = _checked(presets or list(placement.PRESETS_PLACED))
+    tools.find(placement.TOOL)  # before the work
+    files = _generate(console, names)
     with _step(console, "place and route"):
         placed = placement.place(
             _cores(files), seeds=seeds, jobs=jobs, timeout=timeout, report=console.print

@@ -59,7 +59,7 @@ delete t:$scopeinfo
 rename {top} core
 tee -q -o cells.json stat -json
 write_rtlil core.il
-tee -q -o memories.txt select -list t:DP16KD t:PDPW16KD t:TRELLIS_DPR16X4
+{memories}
 blackbox core
 write_json ports.json
 """
@@ -85,9 +85,11 @@ _EXAMPLE = {
 # What the mapper puts behind a name of the design.
 _MAPPED_NAME = re.compile(r"_(TRELLIS_FF|LUT4|PFUMX|L6MUX21|CCU2C)_.*|(\.\d+)+(_\w+)?$")
 
+_MEMORY_CELLS = ("DP16KD", "TRELLIS_DPR16X4")
+
 # Sites of lookup tables that a cell takes; multiplexers are in the slices beside them.
 _LUTS = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6, "PFUMX": 0, "L6MUX21": 0}
-_PLAIN = {"TRELLIS_FF": "ff", "DP16KD": "dp16kd", "PDPW16KD": "dp16kd", "MULT18X18D": "mult18x18d"}
+_PLAIN = {"TRELLIS_FF": "ff", "DP16KD": "dp16kd", "MULT18X18D": "mult18x18d"}
 
 
 def count_cells(cells: Mapping[str, int]) -> dict[str, int]:
@@ -150,12 +152,13 @@ def _key(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _memories(listed: str) -> dict[str, dict[str, int]]:
-    """The cells of each memory, from Yosys's list of them; the mapper puts numbers after a memory's name."""
+def _memories(scratch: Path) -> dict[str, dict[str, int]]:
+    """The cells of each memory, from Yosys's lists; the mapper puts numbers behind a memory's name."""
     found: dict[str, Counter] = {}
-    for line in listed.split():
-        kind, _, name = line.partition(":")
-        found.setdefault(re.sub(r"(\.\d+)+(_\w+)?$", "", name.partition("/")[2]), Counter())[kind] += 1
+    for kind in _MEMORY_CELLS:
+        for name in (scratch / f"{kind}.txt").read_text().split():
+            memory = _MAPPED_NAME.sub("", name.partition("/")[2])
+            found.setdefault(memory, Counter())[kind] += 1
     return {name: dict(kinds) for name, kinds in sorted(found.items())}
 
 
@@ -170,7 +173,8 @@ def map_module(source: str, top: str, directory: Path) -> Mapped:
     ``directory`` gets netlist.json, mapped.json with the rest of the result, and mapped.log, what Yosys said.
     Raises ToolMissing without Yosys, UserError when the module cannot be mapped or timed.
     """
-    script = _MAP.format(top=top)
+    lists = "\n".join(f"tee -q -o {kind}.txt select -list t:{kind}" for kind in _MEMORY_CELLS)
+    script = _MAP.format(top=top, memories=lists)
     wrap = _WRAP.format(name=NAME)
     key = _key(source, script, wrap, harness("core", _EXAMPLE), tools.yosys_version())
     kept, netlist = directory / "mapped.json", directory / "netlist.json"
@@ -204,7 +208,7 @@ def map_module(source: str, top: str, directory: Path) -> Mapped:
                     for kind, count in _cells(scratch / "harness_cells.json", NAME).items()
                     if kind != "core"
                 },
-                memories=_memories((scratch / "memories.txt").read_text()),
+                memories=_memories(scratch),
             )
             (scratch / "netlist.json").replace(netlist)
     except UserError as error:
