@@ -316,7 +316,7 @@ def place(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each preset, with seeds 1, 2 and so on.")] = 5,
     jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=1, help="Runs at the same time, each with 0.7 GB.")
+        int, typer.Option("--jobs", "-j", min=1, help="Runs at the same time, each with 1 GB.")
     ] = _CORES,
     timeout: Annotated[float, typer.Option(min=1.0, help="Give a run up after so many seconds.")] = 3600.0,
     record: Annotated[

@@ -100,7 +100,8 @@ def load_placement(path: Path = OUTPUT) -> dict[str, Any]:
     try:
         results = json.loads(path.read_text())
         sections(results)
-        [results["presets"][name]["core_sha256"] for name in results["presets"]]
+        for preset in results["presets"].values():
+            preset["path"], preset["core_sha256"]
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `fides place`") from None
     except OSError as error:

