@@ -290,6 +290,8 @@ def place_seed(mapped: Mapped, seed: int, *, timeout: float = TIMEOUT) -> Run:
             )
         except subprocess.TimeoutExpired:
             raise UserError(f"nextpnr did not end within {timeout:g} s (log: {log})") from None
+        if done.returncode < 0:
+            raise UserError(f"nextpnr was ended by signal {-done.returncode} (log: {log})")
         if done.returncode:
             lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
             errors = [line for line in lines if "ERROR" in line] or lines[-1:] or ["no message"]

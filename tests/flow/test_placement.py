@@ -231,6 +231,7 @@ def test_run_with_a_seed(netlist, monkeypatch, tmp_path):
             "ERROR: Unable to place cell",
         ),
         ("exit 3", "nextpnr failed: no message"),
+        ("kill -9 $$", "nextpnr was ended by signal 9"),
         ("exit 0", "nextpnr left no timing report"),
         ("echo '{}' > report.json", "timing report is not as expected"),
         ("exec sleep 60", "nextpnr did not end within 0.5 s"),
