@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from fides_core.config import PRESETS
+from fides_core.config import ABLATIONS, PRESETS
 from fides_core.errors import UserError
 
 # The modules of the flow are imported by the commands that use them: it takes a while, and --help should not.
@@ -33,6 +33,9 @@ app = typer.Typer(
 _PRESETS_HELP = f"Presets, one or more of: {', '.join(PRESETS)} (default: all)."
 PresetsArgument = Annotated[list[str] | None, typer.Argument(metavar="[PRESET]...", help=_PRESETS_HELP)]
 JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Modules synthesised at the same time.")]
+
+#: What the demo and the report are about.
+_REPORTED = [name for name in PRESETS if name not in ABLATIONS]
 
 _CORES = os.cpu_count() or 1
 _CORES_BESIDE = max(1, _CORES - 1)
@@ -185,7 +188,9 @@ def bench(
     on: Annotated[
         str | None,
         typer.Option(
-            "--preset", metavar="PRESET", help="The preset of coremark (default: base) or callbacks (fides)."
+            "--preset",
+            metavar="PRESET",
+            help="The preset of coremark (default: base) or callbacks (default: fides, then fides_monitor).",
         ),
     ] = None,
     march: Annotated[
@@ -226,11 +231,18 @@ def bench(
     if callbacks:
         if program:
             raise UserError("--program is not for callbacks")
-        from fides_core.flow.callbacks import measure_callbacks
+        from fides_core.flow.callbacks import PRESETS_MEASURED, measure_callbacks
 
-        costs = measure_callbacks(on or "fides", console=console)
+        results = measure_callbacks([on] if on else PRESETS_MEASURED, console=console)
         if as_json:
-            print(json.dumps({cost.case: round(cost.cycles, 2) for cost in costs}, indent=2))
+            rounded = {
+                name: {
+                    cost.case: {"cycles": round(cost.cycles, 2), "instructions": round(cost.instructions, 2)}
+                    for cost in costs
+                }
+                for name, costs in results.items()
+            }
+            print(json.dumps(rounded, indent=2))
         return
     programs = list(dict.fromkeys(program or PROGRAMS))
     try:
@@ -351,7 +363,7 @@ def report(jobs: JobsOption = _CORES) -> None:
     """Write the report.
 
     build/report.json and build/report.md are made of the demo's last results and of the synthesis of all
-    presets, which is done when it is missing.
+    presets but fides_monitor, which is done when it is missing.
     """
     from fides_core.flow import report as reports
     from fides_core.flow import synthesis, tools
@@ -359,7 +371,7 @@ def report(jobs: JobsOption = _CORES) -> None:
 
     console = _console()
     demo_results = reports.load_demo(tools.ROOT / "build" / "demo.json")
-    files = _cores(_generate(console, list(PRESETS)))
+    files = _cores(_generate(console, _REPORTED))
     with _step(console, "synthesis"):
         results = synthesis.synthesise(files, jobs=jobs, report=console.print)
     write_history()
@@ -368,8 +380,9 @@ def report(jobs: JobsOption = _CORES) -> None:
 
 @contextlib.contextmanager
 def _synthesis_beside(console: Console, jobs: int) -> Iterator[subprocess.Popen]:
-    """``fides synth`` in a process of its own, so that it can be ended with all its children at any time."""
-    command = [sys.executable, "-m", "fides_core.cli", "synth", "--jobs", str(jobs)]
+    """``fides synth`` for the report, in a process of its own, so that it can be ended with all its children
+    at any time."""
+    command = [sys.executable, "-m", "fides_core.cli", "synth", *_REPORTED, "--jobs", str(jobs)]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -418,7 +431,7 @@ def demo(jobs: JobsOption = _CORES_BESIDE) -> None:
     from fides_core.flow.demo import DemoFailed, run_demo
     from fides_core.flow.history import write_history
 
-    files = _cores(_generate(console, list(PRESETS)))
+    files = _cores(_generate(console, _REPORTED))
     try:
         with _synthesis_beside(console, jobs):
             run_demo(console)

@@ -1,10 +1,11 @@
 """Configurations and the named presets. Every parameter says what it is, its unit, and what it costs."""
 
 from dataclasses import asdict, dataclass, field, replace
+from typing import Literal
 
 __all__ = [
     "CacheConfig", "PredictorConfig", "XfidesConfig", "CoreConfig", "SoCConfig", "Config", "PRESETS",
-    "preset",
+    "ABLATIONS", "preset",
 ]  # fmt: skip
 
 
@@ -71,17 +72,31 @@ class XfidesConfig:
 
     ``compartments``: number of compartment identifiers, 2..256, a power of two; 0 leaves the capability check
     and the shadow stack out. ``shadow_stack_entries``: entries on chip, 16..32768, a power of two.
-    ``fat_pointers``: with the fat-pointer validator. Raises ValueError when these contradict each other.
+    ``fat_pointers``: with the fat-pointer validator. ``crossings``: who judges crossings and keeps the shadow
+    stack, the ``hardware`` (the contract), or the ``monitor``, to which they trap, as published for FIDES:
+    then the hardware has the range check only, and ``shadow_stack_entries`` must be 0 (docs/ablation.md).
+    Raises ValueError when these contradict each other.
     """
 
     compartments: int = 256
     shadow_stack_entries: int = 512
     fat_pointers: bool = True
+    crossings: Literal["hardware", "monitor"] = "hardware"
 
     def __post_init__(self):
         if self.compartments and not (_power_of_two(self.compartments) and 2 <= self.compartments <= 256):
             raise ValueError(f"compartments must be 0 or a power of two in 2..256, not {self.compartments}")
-        if not (_power_of_two(self.shadow_stack_entries) and 16 <= self.shadow_stack_entries <= 32768):
+        if self.crossings not in ("hardware", "monitor"):
+            raise ValueError(f"crossings are judged by the hardware or the monitor, not {self.crossings!r}")
+        if self.crossings == "monitor":
+            if not self.compartments:
+                raise ValueError("without compartments there are no crossings for the monitor")
+            if self.shadow_stack_entries:
+                raise ValueError(
+                    "the monitor that judges crossings keeps the shadow stack in its memory: "
+                    f"shadow_stack_entries must be 0, not {self.shadow_stack_entries}"
+                )
+        elif not (_power_of_two(self.shadow_stack_entries) and 16 <= self.shadow_stack_entries <= 32768):
             raise ValueError(
                 f"shadow_stack_entries must be a power of two in 16..32768, not {self.shadow_stack_entries}"
             )
@@ -89,6 +104,11 @@ class XfidesConfig:
             raise ValueError(
                 "an Xfides configuration without compartments and fat pointers is the base core: use None"
             )
+
+    @property
+    def judges_crossings(self) -> bool:
+        """Whether the hardware does: with capability check and shadow stack."""
+        return bool(self.compartments) and self.crossings == "hardware"
 
 
 @dataclass(frozen=True)
@@ -217,7 +237,13 @@ PRESETS: dict[str, Config] = {
     "tiny_fides": Config("tiny_fides", core=_tiny(XfidesConfig())),
     "base": Config("base", core=CoreConfig()),
     "fides": Config("fides", core=CoreConfig(xfides=XfidesConfig())),
+    "fides_monitor": Config(
+        "fides_monitor", core=CoreConfig(xfides=XfidesConfig(crossings="monitor", shadow_stack_entries=0))
+    ),
 }
+
+#: Presets that are there to be compared with; ``fides demo`` and ``fides report`` leave them out.
+ABLATIONS = frozenset({"fides_monitor"})
 
 
 def preset(name: str) -> Config:

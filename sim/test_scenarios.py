@@ -196,9 +196,9 @@ def test_pad_of_another_compartment(checker):
     assert run(checker, world, "main").causes == {Fault.BAD_PAD.name: 1, "ECALL_FROM_U": 1}
 
 
-def handled(allowed, *, armed: bool = True, place: int = 1) -> World:
-    """main, in ``place``, has a handler pad at "caught", behind which ebreak shows that it was reached; it
-    calls "next". Its stack pointer is in S1, the pad's address in T1."""
+def handled(allowed, *, armed: bool = True, place: int = 1, caught=lambda code: None) -> World:
+    """main, in ``place``, has a handler pad at "caught", behind which ebreak shows that it was reached, and
+    then ``caught``; it calls "next". Its stack pointer is in S1, the pad's address in T1."""
     world = World(allowed)
 
     def main(code):
@@ -214,6 +214,7 @@ def handled(allowed, *, armed: bool = True, place: int = 1) -> World:
         code.label("caught")
         code.word(checkcap(place if place < RESTRICTED else 0, PadKind.HANDLER))
         code.op("ebreak")
+        caught(code)
         code.label("over")
 
     world.function(place, "guarded", main)
@@ -324,6 +325,21 @@ def test_restricted_code_does_not_escape_through_a_fluid_handler(checker):
     world.functions[FLUID] = [fluid]
     world.function(2, "target", lambda code: code.op("ebreak"))
     assert run(checker, world, "main").causes == {Fault.BAD_UNWIND.name: 1}
+
+
+def test_handler_above_a_call_from_another_stack(checker):
+    """Fluid code guards a function of 1, which calls 2 with a stack pointer above the handler's; 2 throws.
+    The handler runs as 1 again, whatever stack pointers say, and may not call whom only 2 may call."""
+    world = handled({(1, 2), (2, 3)}, place=FLUID, caught=call("target"))
+
+    def pivot(code):
+        code.op("addi", rd=SP, rs1=SP, imm=512)
+        code.jump("jal", "thrower", rd=RA)
+
+    world.function(1, "next", pivot)
+    world.function(2, "thrower", throw)
+    world.function(3, "target", lambda code: None)
+    assert run(checker, world, "main").causes == CAUGHT | Counter({Fault.DENIED.name: 1})
 
 
 def test_disarm_does_not_take_a_return_away(checker):

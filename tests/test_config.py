@@ -3,6 +3,7 @@
 import pytest
 
 from fides_core.config import (
+    ABLATIONS,
     PRESETS,
     CacheConfig,
     CoreConfig,
@@ -30,6 +31,10 @@ REFUSED = [
     (XfidesConfig, {"compartments": 1}, "compartments must be 0 or a power of two"),
     (XfidesConfig, {"shadow_stack_entries": 8}, "shadow_stack_entries must be a power of two in 16..32768"),
     (XfidesConfig, {"compartments": 0, "fat_pointers": False}, "is the base core: use None"),
+    (XfidesConfig, {"shadow_stack_entries": 0}, "shadow_stack_entries must be a power of two in 16..32768"),
+    (XfidesConfig, {"crossings": "software"}, "by the hardware or the monitor, not 'software'"),
+    (XfidesConfig, {"crossings": "monitor"}, "shadow_stack_entries must be 0, not 512"),
+    (XfidesConfig, {"crossings": "monitor", "compartments": 0, "shadow_stack_entries": 0}, "no crossings"),
     (CoreConfig, {"reset_vector": 0x1002}, "reset_vector 0x1002 is not a 4-byte aligned"),
     (CoreConfig, {"reset_vector": 1 << 32}, "is not a 4-byte aligned 32-bit address"),
     (CoreConfig, {"pmp_entries": 5}, "pmp_entries must be 0, 4, 8 or 16, not 5"),
@@ -50,6 +55,7 @@ ACCEPTED = [
     (PredictorConfig, {"btb_entries": 4096, "history": 16, "counters": 16384, "return_stack": 32}),
     (XfidesConfig, {"compartments": 0}),
     (XfidesConfig, {"compartments": 2, "shadow_stack_entries": 16, "fat_pointers": False}),
+    (XfidesConfig, {"compartments": 16, "shadow_stack_entries": 0, "crossings": "monitor"}),
     (CoreConfig, {"pmp_entries": 0, "hpm_counters": 0, "predictor": None}),
     (CoreConfig, {"pmp_entries": 16, "hpm_counters": 13, "icache": None, "dcache": None}),
     (CoreConfig, {"rvfi": True, "rvfi_csrs": True}),
@@ -76,6 +82,10 @@ def test_verification_builds_have_names_of_their_own():
     assert base.with_rvfi(csrs=True).core.rvfi_csrs and not base.with_rvfi().core.rvfi_csrs
 
 
+def test_ablations_are_presets():
+    assert ABLATIONS < PRESETS.keys()
+
+
 def test_unknown_preset_names_those_there_are():
-    with pytest.raises(ValueError, match="'bse'; there are tiny, tiny_fides, base, fides"):
+    with pytest.raises(ValueError, match="'bse'; there are tiny, tiny_fides, base, fides, fides_monitor"):
         preset("bse")

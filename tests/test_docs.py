@@ -105,10 +105,11 @@ def describe(config: Config) -> str:
     if xfides:
         parts = []
         if xfides.compartments:
-            parts = [
-                f"{xfides.compartments} compartments",
-                f"{xfides.shadow_stack_entries} shadow-stack entries",
-            ]
+            parts = [f"{xfides.compartments} compartments"]
+            if xfides.crossings == "monitor":
+                parts.append("crossings in the monitor")
+            else:
+                parts.append(f"{xfides.shadow_stack_entries} shadow-stack entries")
         if xfides.fat_pointers:
             parts.append("fat pointers")
         text += f"; Xfides: {', '.join(parts)}"
@@ -118,6 +119,8 @@ def describe(config: Config) -> str:
 def verification(config: Config) -> str:
     """What a preset is tested with, as the README has it."""
     xfides = config.core.xfides
+    if xfides and xfides.crossings == "monitor":
+        return "directed programs, the attacks, which are stopped"
     parts = ["lockstep with the golden model" if xfides else "lockstep with Spike"]
     parts.append("directed programs")
     if config.core.icache:
@@ -168,7 +171,7 @@ def difference_rows() -> list[list[str]]:
         return result
 
     table = []
-    for name, less in (("tiny_fides", "tiny"), ("fides", "base")):
+    for name, less in (("tiny_fides", "tiny"), ("fides", "base"), ("fides_monitor", "base")):
         added = {column: int(newest[name][column]) - int(newest[less][column]) for column in COLUMNS}
         others = [f"{added[column]:+}" for column in COLUMNS if column not in ("lut", "ff")]
         longer = float(newest[name]["path_ns"]) - float(newest[less]["path_ns"])

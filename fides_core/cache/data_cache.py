@@ -233,7 +233,8 @@ class DataCache(wiring.Component):
 
         m.d.comb += self.miss.eq(looking & pending & ~known & cached)
         m.d.sync += [pending.eq(granted), held_lanes.eq(0)]
-        with m.If(granted):
+        # Whether a request is made is known late; what is kept without one means nothing.
+        with m.If(looking & (~pending | known)):
             m.d.sync += [
                 address.eq(bus.addr),
                 we.eq(bus.we),

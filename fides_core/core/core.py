@@ -179,7 +179,7 @@ class Core(wiring.Component):
             csr.m_access.eq(memory.csr_access),
             csr.m_number.eq(memory.current.csr_number),
             csr.m_operand.eq(memory.current.result),
-            csr.m_commit.eq(memory.commit),
+            csr.m_commit.eq(memory.certain),
             csr.retire.eq(memory.commit),
             csr.trap.eq(memory.trap),
             csr.trap_pc.eq(memory.trap_pc),
@@ -247,7 +247,6 @@ class Core(wiring.Component):
             extension.x_op.eq(current.control.security),
             extension.x_judge.eq(view.judge),
             extension.x_pc.eq(current.pc),
-            extension.m_pc.eq(memory.current.pc),
             extension.x_rs1.eq(current.rs1),
             extension.x_rs2.eq(current.rs2),
             extension.x_cid.eq(Cat(current.rd, current.control.size)),
@@ -255,6 +254,7 @@ class Core(wiring.Component):
             extension.x_total.eq(view.total),
             extension.x_advance.eq(view.advance),
             extension.x_fire.eq(view.fire),
+            extension.x_commit.eq(view.commit),
             extension.x_granted.eq(view.granted),
             extension.x_refused.eq(view.refused),
             view.wait.eq(extension.x_wait),
@@ -272,24 +272,27 @@ class Core(wiring.Component):
             view.set.eq(extension.x_set),
             extension.m_ready.eq(memory.ready),
             extension.m_empty.eq(memory.empty),
-            extension.m_commit.eq(memory.commit),
             extension.m_result.eq(memory.current.result),
             extension.m_size.eq(memory.current.size),
             extension.response.eq(dbus.rvalid),
             extension.response_error.eq(dbus.err),
             extension.response_data.eq(dbus.rdata),
             memory.security_fault.eq(extension.m_fault),
-            memory.security_cause.eq(extension.m_cause),
             memory.security_no_value.eq(extension.m_no_value),
             extension.machine.eq(csr.machine),
             extension.trap.eq(memory.trap & ~memory.current.interrupt),
-            extension.registers.number.eq(extension_number(memory.current.csr_number)),
+            extension.registers.number.eq(
+                extension_number(memory.current.csr_number, memory.valid & memory.current.csr)
+            ),
             extension.registers.write.eq(csr.m_write),
             extension.registers.wdata.eq(csr.m_wdata),
             csr.extension_rdata.eq(extension.rdata),
         ]
+        # Known late, counted a cycle later: no instruction behind them can look sooner.
+        crossing, spill = Signal(), Signal()
+        m.d.sync += [crossing.eq(extension.crossing), spill.eq(extension.spill)]
         return {
-            Event.CROSSING: extension.crossing,
-            Event.SHADOW_STACK_SPILL: extension.spill,
+            Event.CROSSING: crossing,
+            Event.SHADOW_STACK_SPILL: spill,
             Event.VAL_MISS: extension.m_checking & self.dcache_miss,
         }

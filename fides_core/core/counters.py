@@ -14,6 +14,8 @@ from amaranth.lib.wiring import In, Out
 
 __all__ = ["CSRAccess", "CounterMemory"]
 
+_RETIRED = 2  # minstret
+
 
 class CSRAccess(enum.IntEnum, shape=2):
     """What a CSR instruction does; the values are funct3[1:0]."""
@@ -82,9 +84,13 @@ class CounterMemory(wiring.Component):
             m.d.comb += here.eq(slot == i)
             with m.If(here):
                 m.d.comb += waiting.eq(pending)
-            m.d.sync += pending.eq(
-                Mux(here & store, self.increment[i] & ~self.access, pending + self.increment[i])
-            )
+            more = Signal(width, name=f"more{i}")
+            m.d.comb += more.eq(pending + self.increment[i])
+            if i == _RETIRED:
+                # Whether an instruction retires is known late: a choice takes less time than the sum.
+                one_more = Signal(width)
+                m.d.comb += [one_more.eq(pending + 1), more.eq(Mux(self.increment[i], one_more, pending))]
+            m.d.sync += pending.eq(Mux(here & store, self.increment[i] & ~self.access, more))
 
         value = Signal(64)
         m.d.comb += [

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import CoreConfig
 from ..isa.causes import InterruptCause
-from ..isa.csrs import CSR, CSR_ROWS, Event, XfidesCSR, counted_event
+from ..isa.csrs import CSR, CSR_ROWS, Event, MonitorCSR, XfidesCSR, counted_event
 from .counters import CounterMemory, CSRAccess
 from .pmp import AddressMatch, PMPEntry, PMPSettings, by_lane, napot_ignored
 
@@ -30,11 +30,15 @@ def implemented_csrs(config: CoreConfig) -> frozenset[int]:
         pointers = {XfidesCSR.FIDESMETADATABASE, XfidesCSR.FSTACKBASE, XfidesCSR.FSTACKEND, XfidesCSR.FMARK,
                     XfidesCSR.COOKIESEED}  # fmt: skip
         common = {XfidesCSR.COMCTL, XfidesCSR.COMCAUSE}
+        tables = {XfidesCSR.COMSEL, XfidesCSR.COMDATA, XfidesCSR.SSDEPTH, XfidesCSR.SSBASE}
         for csr in XfidesCSR:
             if csr in common or (
-                config.xfides.fat_pointers if csr in pointers else config.xfides.compartments
-            ):
+                config.xfides.fat_pointers if csr in pointers else
+                config.xfides.judges_crossings if csr in tables else config.xfides.compartments
+            ):  # fmt: skip
                 numbers.add(int(csr))
+        if config.xfides.crossings == "monitor":
+            numbers |= {int(csr) for csr in MonitorCSR}
     return frozenset(numbers)
 
 

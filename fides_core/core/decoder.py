@@ -160,7 +160,7 @@ class Decoder(wiring.Component):
                     self.reads_rs1.eq(1),
                     writes.eq(1),
                 ]
-                if self._xfides and self._xfides.compartments:
+                if self._xfides and self._xfides.judges_crossings:
                     with m.If((rd_field == 0) & (rs1_field == 1) & (i_imm == 0)):
                         m.d.comb += [
                             control.security.eq(SecurityOp.RETURN),
@@ -260,8 +260,9 @@ class Decoder(wiring.Component):
                 with m.If((kind == 3) | (reserved != 0) | self.misaligned):
                     m.d.comb += self.legal.eq(0)
                 if self._xfides.compartments:
+                    m.d.comb += control.security.eq(Cat(kind + 1, Const(0, 2)))
+                if self._xfides.judges_crossings:
                     m.d.comb += [
-                        control.security.eq(Cat(kind + 1, Const(0, 2))),
                         self.rs1.eq(1),
                         self.rs2.eq(2),
                         self.reads_rs1.eq(1),
@@ -276,12 +277,9 @@ class Decoder(wiring.Component):
                     ]
             if self._xfides.compartments:
                 with m.Else():
-                    m.d.comb += [
-                        control.security.eq(Mux(funct3[1], SecurityOp.DISARM, SecurityOp.ARM)),
-                        self.rs2.eq(2),
-                        self.reads_rs1.eq(1),
-                        self.reads_rs2.eq(1),
-                    ]
+                    m.d.comb += control.security.eq(Mux(funct3[1], SecurityOp.DISARM, SecurityOp.ARM))
+                    if self._xfides.judges_crossings:
+                        m.d.comb += [self.rs2.eq(2), self.reads_rs1.eq(1), self.reads_rs2.eq(1)]
         with m.Case(_major("ptradd")):
             m.d.comb += [
                 self.reads_rs1.eq(1),

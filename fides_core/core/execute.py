@@ -31,6 +31,7 @@ class SecurityView(wiring.Signature):
                 "target": Out(64),
                 "advance": Out(1),
                 "fire": Out(1),
+                "commit": Out(1),
                 "granted": Out(1),
                 "refused": Out(1),
                 "wait": In(1),
@@ -146,8 +147,9 @@ class ExecuteStage(wiring.Component):
         start = Mux(atomics.loaded, held_address, start)
         step = immediate
         if xfides:
-            start = Mux(table_op, Cat(Const(0, 3), security.table, Const(0, 32)), start)
-            step = Mux(table_op, Cat(Const(0, 3), security.index, Const(0, 45)), step)
+            # The index is the shorter one, and more is chosen from on its side.
+            start = Mux(table_op, Cat(Const(0, 3), security.index, Const(0, 45)), start)
+            step = Mux(table_op, Cat(Const(0, 3), security.table, Const(0, 32)), step)
         address = Signal(64)
         m.d.comb += address.eq(start + step)
         with m.If(~atomics.loaded):
@@ -415,6 +417,7 @@ class ExecuteStage(wiring.Component):
                 security.target.eq(target),
                 security.advance.eq(advance),
                 security.fire.eq(fire),
+                security.commit.eq(fire & ~exception & ~interrupt),
                 security.granted.eq(bus.gnt & self.m_ready & ~self.kill & ~refused),
                 security.refused.eq(refused),
             ]

@@ -30,7 +30,8 @@ class MemoryStage(wiring.Component):
     ``x_valid``/``x_request``: what execute sends; it is here from the next cycle on. ``ready``: it may send
     something. ``trap``: the instruction here traps in this cycle (everything younger must be dropped); the
     core goes on at the handler one cycle later, as after ``mret``. ``commit``: the instruction here completes
-    without an exception. ``security_fault`` with ``security_cause``: the extension's verdict in this stage;
+    without an exception; ``certain``: the same, known early, of one that makes no access.
+    ``security_fault``: the extension finds a memory fault in the response of this cycle;
     ``security_no_value``: mtval is 0. ``product``: the multiplier's low half for the instruction here.
     ``forward.value`` is that of a load's data also while the stage is empty, for AMOs in execute.
     ``reserve``: an LR completes. ``w_result``: what is in writeback, for the late ALU. ``taken``: what the
@@ -55,12 +56,12 @@ class MemoryStage(wiring.Component):
                 "product": In(64),
                 "w_result": In(64),
                 "security_fault": In(1),
-                "security_cause": In(5),
                 "security_no_value": In(1),
                 "pc_high": In(32),
                 "csr_access": Out(CSRAccess),
                 "csr_rdata": In(64),
                 "commit": Out(1),
+                "certain": Out(1),
                 "reserve": Out(1),
                 "mret": Out(1),
                 "trap": Out(1),
@@ -86,22 +87,22 @@ class MemoryStage(wiring.Component):
             done.eq(~current.access | self.response),
             bus_error.eq(current.access & self.response & self.response_error),
             self.empty.eq(~self.valid),
-            self.ready.eq(~self.valid | done),
+            self.ready.eq(~(self.valid & ~done)),
         ]
         with m.If(self.ready):
             m.d.sync += [self.valid.eq(self.x_valid), current.eq(self.x_request)]
 
-        trapping = current.exception | current.interrupt | bus_error | self.security_fault
+        decided = current.exception | current.interrupt
+        settled = self.valid & done
         m.d.comb += [
-            self.trap.eq(self.valid & done & trapping),
-            self.commit.eq(self.valid & done & ~trapping),
+            self.certain.eq(self.valid & ~decided),
+            self.trap.eq(settled & (decided | bus_error | self.security_fault)),
+            self.commit.eq(settled & ~(decided | bus_error | self.security_fault)),
             self.trap_pc.eq(Cat(current.pc, Mux(current.far, self.pc_high, 0))),
             self.trap_cause.eq(current.cause),
             self.trap_value.eq(current.result),
         ]
-        control_flow = (current.exception & (current.cause == ExceptionCause.CONTROL_FLOW)) | (
-            self.security_fault & (self.security_cause == ExceptionCause.CONTROL_FLOW)
-        )
+        control_flow = current.exception & (current.cause == ExceptionCause.CONTROL_FLOW)
         with m.If(current.interrupt | self.security_no_value):
             m.d.comb += self.trap_value.eq(0)
         with m.Elif(control_flow):
@@ -111,13 +112,13 @@ class MemoryStage(wiring.Component):
                 Mux(current.store, ExceptionCause.STORE_ACCESS_FAULT, ExceptionCause.LOAD_ACCESS_FAULT)
             )
         with m.Elif(self.security_fault):
-            m.d.comb += self.trap_cause.eq(self.security_cause)
+            m.d.comb += self.trap_cause.eq(ExceptionCause.MEMORY)
 
         m.d.comb += [
             lanes.funct3.eq(current.funct3),
             lanes.offset.eq(current.result[:3]),
             lanes.word.eq(self.response_data),
-            self.mret.eq(self.commit & current.mret),
+            self.mret.eq(self.certain & current.mret),
             self.reserve.eq(self.commit & current.reserve),
         ]
         # funct3[1:0] is the kind of access; decode has cleared it for those that only read.
@@ -148,7 +149,9 @@ class MemoryStage(wiring.Component):
                 late_alu.funct3.eq(current.funct3),
                 late_result.eq(late_alu.result),
                 self.taken.eq(late_alu.taken),
-                self.mispredicted.eq(self.commit & current.late_branch & (late_alu.taken ^ current.followed)),
+                self.mispredicted.eq(
+                    self.certain & current.late_branch & (late_alu.taken ^ current.followed)
+                ),
             ]
             m.d.sync += self.corrected.eq(current.alternative)
         m.d.comb += [

@@ -146,8 +146,11 @@ def _preset(name: str) -> Config:
 
 
 def variants_of(name: str) -> tuple[str, ...]:
-    """The verification variants of preset ``name``. Raises UserError for an unknown one."""
+    """The verification variants of preset ``name``. Raises UserError for an unknown one, and for one that
+    nothing can be beside."""
     core = _preset(name).core
+    if core.xfides and core.xfides.crossings == "monitor":
+        raise UserError(f"preset {name} crosses in software, which no reference does: docs/ablation.md")
     variants = [variant for variant in VARIANTS if core.icache or variant in _SIMPLE_VARIANTS]
     if core.xfides:
         return tuple(variant for variant in variants if variant in _XFIDES_VARIANTS)

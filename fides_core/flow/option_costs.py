@@ -28,6 +28,10 @@ OPTIONS: dict[str, XfidesConfig | None] = {
     "2048 shadow-stack entries": XfidesConfig(shadow_stack_entries=2048),
     "without fat pointers": XfidesConfig(fat_pointers=False),
     "without compartments": XfidesConfig(compartments=0),
+    "crossings in the monitor": XfidesConfig(crossings="monitor", shadow_stack_entries=0),
+    "crossings in the monitor, without fat pointers": XfidesConfig(
+        crossings="monitor", shadow_stack_entries=0, fat_pointers=False
+    ),
 }
 
 

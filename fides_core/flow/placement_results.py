@@ -23,7 +23,7 @@ OUTPUT = tools.ROOT / "build" / "place.json"
 
 HISTORY = tools.ROOT / "docs" / "place-history.csv"
 
-RATIOS = (("fides", "base"), ("tiny_fides", "tiny"))
+RATIOS = (("fides", "base"), ("fides_monitor", "base"), ("tiny_fides", "tiny"))
 """Presets whose medians are compared, that with the extension first."""
 
 NOTE = (

@@ -47,7 +47,7 @@ PART = "XC7A200T"
 CORE = "tile"
 """The module that stands for a preset: the core with its caches."""
 
-UNITS = ("capability_check", "shadow_stack", "fat_pointer")
+UNITS = ("capability_check", "shadow_stack", "fat_pointer", "monitor_check")
 """The modules that are synthesised alone where a preset has them."""
 
 HISTORY = tools.ROOT / "docs" / "area-history.csv"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from fides_core.soc.memory_map import MAIN_MEMORY_BASE, REGIONS, UartRegister
 
-from .causes import ControlFlowFault, ExceptionCause, InterruptCause, MemoryFault
-from .csrs import Comctl, Comsel, FidesContext, XfidesCSR
+from .causes import ControlFlowFault, CrossingTrap, ExceptionCause, InterruptCause, MemoryFault
+from .csrs import Comctl, Comsel, FidesContext, MonitorCSR, XfidesCSR
 from .instructions import BY_NAME
 from .xfides import (
     COOKIE_BITS,
@@ -121,9 +121,13 @@ def _bit(one: int) -> int:
 
 
 def _constants() -> Iterable[str]:
-    yield "/* CSRs of the extension (contract, section 4), and bit positions in them. */"
+    yield "/* CSRs of the extension (contract, section 4). */"
     for csr in XfidesCSR:
         yield f"#define CSR_{csr.name} {int(csr):#x}"
+    yield "/* Of a core whose crossings the monitor judges. */"
+    yield from _enum("CSR_", MonitorCSR)
+    yield from _enum("TRAP_", CrossingTrap)
+    yield "/* Bit positions. */"
     yield from _enum("COMCTL_BIT_", Comctl)
     yield from _enum("CONTEXT_BIT_", FidesContext)
     yield "/* comsel[19:16]; comsel[15:0] is the number. */"

@@ -2,7 +2,9 @@
 
 from enum import IntEnum
 
-__all__ = ["ExceptionCause", "InterruptCause", "ControlFlowFault", "MemoryFault", "RESTARTABLE"]
+__all__ = [
+    "ExceptionCause", "InterruptCause", "ControlFlowFault", "CrossingTrap", "MemoryFault", "RESTARTABLE",
+]  # fmt: skip
 
 
 class ExceptionCause(IntEnum):
@@ -40,6 +42,18 @@ class ControlFlowFault(IntEnum):
     BAD_UNWIND = 5
     SHADOW_OVERFLOW = 6
     SHADOW_UNDERFLOW = 7
+
+
+class CrossingTrap(IntEnum):
+    """comcause of a control-flow exception of a core whose crossings the monitor judges (docs/ablation.md):
+    what stands at the pc."""
+
+    OUTSIDE = 1  # no pad, and not at home: the number of ILLEGAL_ENTRY
+    ENTRY_PAD = 2  # not at home
+    LOCAL_PAD = 3  # not at home
+    HANDLER_PAD = 4  # anywhere
+    ARM = 5  # at home
+    DISARM = 6  # at home
 
 
 class MemoryFault(IntEnum):

@@ -6,7 +6,8 @@ Sources: privileged ISA 1.12, tables 2.2 to 2.5 and section 3.1.10; Xfides contr
 from enum import IntEnum
 
 __all__ = [
-    "CSR", "CSR_NAMES", "CSR_ROWS", "XfidesCSR", "Comctl", "Comsel", "FidesContext", "Event", "counted_event",
+    "CSR", "CSR_NAMES", "CSR_ROWS", "XfidesCSR", "MonitorCSR", "Comctl", "Comsel", "FidesContext", "Event",
+    "counted_event",
 ]  # fmt: skip
 
 
@@ -63,12 +64,18 @@ class XfidesCSR(IntEnum):
     FMARK = 0x800
 
 
+class MonitorCSR(IntEnum):
+    """What a core has beside them whose crossings the monitor judges (docs/ablation.md); M-mode only."""
+
+    COMRANGE = 0x7F8  # write-only, reads 0: current range, [31:0] its start, [63:32] its end
+
+
 #: Rows of like registers with consecutive numbers: the first one, and how many there are.
 CSR_ROWS = {CSR.MHPMEVENT3: 29, CSR.MHPMCOUNTER3: 29, CSR.HPMCOUNTER3: 29, CSR.PMPADDR0: 16}
 
 
 def _names() -> dict[int, str]:
-    names = {int(csr): csr.name.lower() for csr in (*CSR, *XfidesCSR)}
+    names = {int(csr): csr.name.lower() for csr in (*CSR, *XfidesCSR, *MonitorCSR)}
     for first, count in CSR_ROWS.items():
         stem = first.name.lower().rstrip("0123456789")
         lowest = int(first.name[len(stem) :])

@@ -83,6 +83,8 @@ class Hart:
         self.pointers: PointerState | None = None
         self.xfides: XfidesRegisters | None = None
         if core.xfides:
+            if core.xfides.crossings == "monitor":
+                raise ValueError("the model has the crossings of the contract, which no monitor judges")
             mark = StackMark()
             if core.xfides.compartments:
                 self.compartments = CompartmentState(

@@ -2,8 +2,8 @@
 section 5)
 
 The current range is not held in registers: it is what the range table's block RAM puts out. A crossing takes
-one cycle more than the same landing inside a compartment: in execute the landing pad reads the matrix and the
-new range, in the memory stage both are judged and the context changes, while execute waits.
+one cycle more than the same landing inside a compartment: in the first the landing pad reads the matrix and
+the new range, in the second both are judged, and with the pad's leaving execute the context changes.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
@@ -25,21 +25,19 @@ _MATRIX_WIDTH = 64
 class CapabilityCheck(wiring.Component):
     """The unit.
 
-    Execute: ``x_check`` says that the instruction at ``x_pc`` is to be judged;
-    ``x_pad``/``x_local``/``x_cid`` describe it if it is an entry or local pad; a handler pad (``x_handler``)
-    is at home everywhere. Combinational: ``x_home``, ``x_crossing`` (a pad whose crossing has to be judged in
-    the memory stage) and ``x_fault`` with ``x_reason``. ``x_obstacle`` is what else stands against the
-    crossing (a ControlFlowFault, 0 for nothing; judged after the matrix). ``x_advance``: the instruction
-    moves to the memory stage with this clock edge, unless the instruction before it traps.
+    ``x_check`` says that the instruction at ``x_pc`` is to be judged; ``x_pad``/``x_local``/``x_cid``
+    describe it if it is an entry or local pad; a handler pad (``x_handler``) is at home everywhere.
+    Combinational: ``x_home``, and ``x_fault`` with ``x_reason``.
 
-    Memory stage: ``m_crossing`` while a crossing is there (one cycle; execute must wait), at address
-    ``m_pc``;
-    ``m_fault``/``m_reason`` its verdict; the context changes at the end of the cycle with ``m_commit``.
+    A pad that is not at home stays one cycle more (``x_wait``), in which the matrix and the new range are
+    read; in the next, ``x_crossing`` is high and it is judged. ``x_obstacle`` is what else stands against it
+    then (a ControlFlowFault, 0 for nothing; it counts after the matrix). ``x_advance``: the instruction
+    leaves execute with this clock edge; ``x_commit``: and nothing undoes it, so that the context changes.
 
     ``rdata``: currcom; the bounds are read elsewhere (``readback.py``).
 
-    ``restore``: the context becomes ``restore_context`` (return, unwinding); the range follows in the next
-    cycle.
+    ``restore``: the context becomes ``restore_context`` (return, unwinding); ``restore_read``: it may, so
+    that the range of that context has to be there in the next cycle.
     """
 
     def __init__(self, config: XfidesConfig):
@@ -54,15 +52,13 @@ class CapabilityCheck(wiring.Component):
                 "x_cid": In(8),
                 "x_obstacle": In(3),
                 "x_advance": In(1),
+                "x_commit": In(1),
                 "x_home": Out(1),
+                "x_wait": Out(1),
                 "x_crossing": Out(1),
                 "x_fault": Out(1),
                 "x_reason": Out(3),
-                "m_pc": In(32),
-                "m_commit": In(1),
-                "m_crossing": Out(1),
-                "m_fault": Out(1),
-                "m_reason": Out(3),
+                "restore_read": In(1),
                 "restore": In(1),
                 "restore_context": In(Context),
                 "context": Out(Context),
@@ -94,7 +90,6 @@ class CapabilityCheck(wiring.Component):
                 write.data.eq(self.registers.wdata[_GRAIN:32]),
             ]
             tables[name] = table.read_port()
-        current_start, current_end = tables["starts"].data, tables["ends"].data
 
         # Access matrix, read as words of one row.
         width = min(_MATRIX_WIDTH, self._compartments)
@@ -117,87 +112,70 @@ class CapabilityCheck(wiring.Component):
             matrix_read.addr.eq(Cat(self.x_cid[6 : 6 + word_bits], context.cid[:cid_bits])),
         ]
 
-        # One set of comparators: for the instruction in execute, or for a crossing's pad against its new
-        # range.
-        m_cid = Signal(8, reset_less=True)
-        m_stays = Signal(reset_less=True)  # the crossing is into restricted fluid, or back out of it
-        m_restricted = Signal(reset_less=True)
-        m_obstacle = Signal(3, reset_less=True)
+        # In the second cycle of a crossing by an entry pad, ``current`` is the range of the compartment that
+        # it leads to.
+        judging = Signal()
+        foreign = Signal(reset_less=True)  # what is judged enters another compartment
         in_current = Signal()
         in_any = Signal()
         in_par = Signal()
-        place = Signal(26)
-        m.d.comb += place.eq(Mux(self.m_crossing, self.m_pc[_GRAIN:], self.x_pc[_GRAIN:]))
 
         def reached(bound):
             """Whether the instruction stands at or above ``bound`` (bits [31:6])."""
-            return place >= bound
+            return self.x_pc[_GRAIN:] >= bound
 
         above_any = reached(any_start)
         m.d.comb += [
-            in_current.eq(reached(current_start) & ~reached(current_end)),
+            in_current.eq(reached(tables["starts"].data) & ~reached(tables["ends"].data)),
             in_any.eq(above_any & ~reached(any_end)),
             in_par.eq(~above_any & reached(par_start)),
+            self.x_home.eq(in_any | Mux(context.restricted, in_par, in_current)),
         ]
 
-        restricted = Mux(self.m_crossing, m_restricted, context.restricted)
-        home = Signal()
-        m.d.comb += home.eq(in_any | Mux(restricted, in_par, in_current))
-
-        outside = Signal()
-        foreign = Signal()
-        m.d.comb += [
-            self.x_home.eq(home),
-            outside.eq(self.x_check & ~self.m_crossing & ~home & ~self.x_handler),
-            foreign.eq(~in_current & ~in_par),
-        ]
-        with m.If(outside):
-            with m.If(~self.x_pad | (self.x_local & ~in_current)):
-                m.d.comb += [self.x_fault.eq(1), self.x_reason.eq(ControlFlowFault.ILLEGAL_ENTRY)]
+        elsewhere = Signal()
+        m.d.comb += elsewhere.eq(~in_current & ~in_par)
+        allowed = Signal()
+        implemented = Const(1) if cid_bits == 8 else (self.x_cid[cid_bits:] == 0)
+        m.d.comb += allowed.eq(matrix_read.data.bit_select(self.x_cid[: min(6, cid_bits)], 1) & implemented)
+        # Whether an instruction waits is on a long path to fetch, so that a pad that may not cross does, too.
+        m.d.comb += self.x_wait.eq(self.x_check & self.x_pad & ~(judging | self.x_home))
+        with m.If(judging):
+            m.d.comb += self.x_crossing.eq(self.x_check)
+            with m.If(self.x_local & ~in_current):
+                m.d.comb += self.x_reason.eq(ControlFlowFault.ILLEGAL_ENTRY)
             with m.Elif(foreign & context.restricted):
-                m.d.comb += [self.x_fault.eq(1), self.x_reason.eq(ControlFlowFault.RESTRICTED)]
-            with m.Else():
-                m.d.comb += self.x_crossing.eq(1)
+                m.d.comb += self.x_reason.eq(ControlFlowFault.RESTRICTED)
+            with m.Elif(foreign & ~allowed):
+                m.d.comb += self.x_reason.eq(ControlFlowFault.DENIED)
+            with m.Elif(self.x_obstacle != 0):
+                m.d.comb += self.x_reason.eq(self.x_obstacle)
+            with m.Elif(foreign & ~in_current):
+                m.d.comb += self.x_reason.eq(ControlFlowFault.BAD_PAD)
+        with m.Elif(~self.x_home & ~self.x_handler & ~self.x_pad):
+            m.d.comb += self.x_reason.eq(ControlFlowFault.ILLEGAL_ENTRY)
+        m.d.comb += self.x_fault.eq(self.x_check & (self.x_reason != 0))
 
-        m.d.sync += self.m_crossing.eq(self.x_crossing & self.x_advance)
-        with m.If(~self.m_crossing):
-            m.d.sync += [
-                m_cid.eq(self.x_cid),
-                m_stays.eq(~foreign),
-                m_restricted.eq(~in_current & in_par),
-                m_obstacle.eq(self.x_obstacle),
-            ]
+        m.d.sync += judging.eq(self.x_wait | (self.x_crossing & ~self.x_advance))
+        with m.If(~judging):
+            m.d.sync += foreign.eq(elsewhere)
 
-        # The tables are read at execute; while a crossing is judged the ranges stay, so that they are current
-        # after it.
+        # Range of the next cycle. After an instruction that is killed, the current one is there again before
+        # the next instruction comes.
         range_address = Signal(8)
         m.d.comb += range_address.eq(context.cid)
-        with m.If(self.restore):
+        with m.If(self.restore_read):
             m.d.comb += range_address.eq(self.restore_context.cid)
-        with m.Elif(self.x_crossing & self.x_advance & foreign):
+        with m.Elif(Mux(judging, foreign, self.x_wait & elsewhere) & ~self.x_local):
             m.d.comb += range_address.eq(self.x_cid)
         for port in tables.values():
-            m.d.comb += [port.addr.eq(range_address), port.en.eq(~self.m_crossing)]
-
-        allowed = Signal()
-        implemented = Const(1) if cid_bits == 8 else (m_cid[cid_bits:] == 0)
-        m.d.comb += allowed.eq(
-            m_stays | (matrix_read.data.bit_select(m_cid[: min(6, cid_bits)], 1) & implemented)
-        )
-        with m.If(self.m_crossing):
-            with m.If(~allowed):
-                m.d.comb += [self.m_fault.eq(1), self.m_reason.eq(ControlFlowFault.DENIED)]
-            with m.Elif(m_obstacle != 0):
-                m.d.comb += [self.m_fault.eq(1), self.m_reason.eq(m_obstacle)]
-            with m.Elif(~home):
-                m.d.comb += [self.m_fault.eq(1), self.m_reason.eq(ControlFlowFault.BAD_PAD)]
+            m.d.comb += port.addr.eq(range_address)
 
         with m.If(self.restore):
             m.d.sync += context.eq(self.restore_context)
-        with m.Elif(self.m_crossing & self.m_commit):
-            m.d.sync += context.restricted.eq(m_restricted)
-            with m.If(~m_stays):
-                m.d.sync += context.cid.eq(m_cid)
+        with m.Elif(self.x_crossing & self.x_commit):
+            m.d.sync += context.restricted.eq(~foreign & ~in_current)
+            with m.If(foreign):
+                m.d.sync += context.cid.eq(self.x_cid)
 
         self._registers(m, par_start, any_start, any_end, cid_bits)
         return m

@@ -10,6 +10,7 @@ from ..isa.causes import ControlFlowFault, ExceptionCause, MemoryFault
 from ..isa.csrs import Comctl, XfidesCSR
 from .capability_check import CapabilityCheck
 from .fat_pointer import FatPointer
+from .monitor_check import MonitorCheck
 from .readback import Readback
 from .registers import RegisterPort, number_pattern
 from .shadow_stack import ShadowStack
@@ -26,13 +27,14 @@ class SecurityExtension(wiring.Component):
     place. ``x_wait``: it must stay. ``x_fault``: it leaves with exception ``x_cause`` (the contract's faults
     come before any other but the two above). ``x_minted``: the upper half of the result is ``x_tag``.
     ``x_interruptible``: it waits in a state in which an interrupt may take its place. ``x_advance``: it moves
-    to the memory stage unless the instruction there traps; ``x_fire``: it does move. ``x_mask_addresses``:
-    loads and stores use the low 32 bits of their address.
+    to the memory stage unless the instruction there traps; ``x_fire``: it does move; ``x_commit``: without an
+    exception. ``x_mask_addresses``: loads and stores use the low 32 bits of their address.
 
     ``x_table_op``: the instruction may access the metadata table (``x_table``, bits [31:3] of its address;
     entry ``x_index``); ``x_request`` and what belongs to it: it does. ``m_*``: memory stage; ``m_ready`` it
-    takes a new instruction, ``m_empty`` it holds none, ``m_commit`` the instruction there completes without
-    an exception. ``trap`` records the reason in comcause.
+    takes a new instruction, ``m_empty`` it holds none; ``m_fault``: the val there finds a memory fault in its
+    entry, which is there (perhaps with an error, which comes first).
+    ``trap`` records the reason in comcause.
 
     For the counters: ``crossing`` completes, ``spill``: the shadow stack overflows or underflows,
     ``m_checking``: a val waits for its entry.
@@ -48,6 +50,7 @@ class SecurityExtension(wiring.Component):
     x_target: In(64)
     x_advance: In(1)
     x_fire: In(1)
+    x_commit: In(1)
     x_wait: Out(1)
     x_interruptible: Out(1)
     x_fault: Out(1)
@@ -63,17 +66,14 @@ class SecurityExtension(wiring.Component):
     x_set: Out(1)
     x_granted: In(1)
     x_refused: In(1)
-    m_pc: In(32)
     m_ready: In(1)
     m_empty: In(1)
-    m_commit: In(1)
     m_result: In(64)
     m_size: In(3)
     response: In(1)
     response_error: In(1)
     response_data: In(64)
     m_fault: Out(1)
-    m_cause: Out(5)
     m_no_value: Out(1)  # mtval is 0
     crossing: Out(1)
     spill: Out(1)
@@ -107,17 +107,17 @@ class SecurityExtension(wiring.Component):
         with m.If(self.m_ready):
             m.d.sync += [recorded.eq(x_reason), memory_fault.eq(self.x_cause == ExceptionCause.MEMORY)]
         # Every exception of the extension has a reason, and no other exception has.
-        reason = Mux(self.m_fault, m_reason, recorded)
-        with m.If(self.trap & (self.m_fault | (recorded != 0))):
+        reason = m_reason | recorded  # of one of the two
+        with m.If(self.trap & (reason != 0)):
             m.d.sync += cause.eq(reason)
-        if config.compartments:
+        if config.judges_crossings:
             # The two highest reasons, which no memory exception has.
             m.d.comb += self.spill.eq(self.trap & (reason[1:] == ControlFlowFault.SHADOW_OVERFLOW >> 1))
 
         rdata = []
         own = Signal(64)
         rdata.append(own)
-        entries = config.shadow_stack_entries if config.compartments else 0
+        entries = config.shadow_stack_entries if config.judges_crossings else 0
         numbers = max(config.compartments, entries)
         log2 = (config.compartments - 1).bit_length() if config.compartments else 0
         number = Signal(max(1, (numbers - 1).bit_length()))
@@ -137,7 +137,7 @@ class SecurityExtension(wiring.Component):
                 m.d.comb += own.eq(cause)
                 with m.If(registers.write):
                     m.d.sync += cause.eq(registers.wdata)
-            if config.compartments:
+            if config.judges_crossings:
                 with m.Case(number_pattern(XfidesCSR.COMSEL)):
                     m.d.comb += own.eq(Cat(number, Const(0, 16 - len(number)), item))
                     with m.If(registers.write):
@@ -152,12 +152,26 @@ class SecurityExtension(wiring.Component):
         ]
         rdata.append(readback.rdata)
 
-        m.d.comb += [
-            self.x_cause.eq(ExceptionCause.CONTROL_FLOW),
-            self.m_cause.eq(ExceptionCause.CONTROL_FLOW),
-        ]
+        m.d.comb += self.x_cause.eq(ExceptionCause.CONTROL_FLOW)
 
-        if config.compartments:
+        monitor_fault = Const(0)
+        if config.crossings == "monitor":
+            m.submodules.monitor_check = monitor = MonitorCheck(config)
+            m.d.comb += [
+                monitor.x_check.eq(self.x_judge & compartments_on & user),
+                monitor.x_pc.eq(self.x_pc),
+                monitor.x_op.eq(self.x_op),
+                monitor.locked.eq(locked),
+                monitor.registers.number.eq(registers.number),
+                monitor.registers.write.eq(registers.write),
+                monitor.registers.wdata.eq(registers.wdata),
+            ]
+            rdata.append(monitor.rdata)
+            monitor_fault = monitor.x_reason != 0
+            with m.If(monitor_fault):
+                m.d.comb += [self.x_fault.eq(1), x_reason.eq(monitor.x_reason)]
+
+        if config.judges_crossings:
             m.submodules.capability_check = check = CapabilityCheck(config)
             m.submodules.shadow_stack = stack = ShadowStack(config)
             for unit in (check, stack):
@@ -173,11 +187,10 @@ class SecurityExtension(wiring.Component):
                     ),
                 ]
                 rdata.append(unit.rdata)
-            self._compartments(m, check, stack, compartments_on & user, x_reason, m_reason)
+            self._compartments(m, check, stack, compartments_on & user, x_reason)
 
         if config.fat_pointers:
             m.submodules.fat_pointer = pointer = FatPointer()
-            blocked = Signal()
             m_check = Signal()
             m.d.comb += [
                 pointer.x_op.eq(self.x_op),
@@ -185,7 +198,6 @@ class SecurityExtension(wiring.Component):
                 pointer.x_rs1.eq(self.x_rs1),
                 pointer.x_rs2.eq(self.x_rs2),
                 pointer.x_total.eq(self.x_total),
-                pointer.x_block.eq(blocked),
                 pointer.x_fire.eq(self.x_fire),
                 pointer.m_empty.eq(self.m_empty),
                 pointer.x_granted.eq(self.x_granted),
@@ -215,10 +227,11 @@ class SecurityExtension(wiring.Component):
             rdata.append(pointer.rdata)
             with m.If(self.m_ready):
                 m.d.sync += m_check.eq(self.x_request & self.x_granted & self.x_fire)
-            if config.compartments:
-                # A crossing in the memory stage may yet change where this instruction may stand.
+            if config.crossings == "monitor":
+                m.d.comb += pointer.x_block.eq(monitor_fault)
+            if config.judges_crossings:
                 m.d.comb += [
-                    blocked.eq(check.x_fault | check.m_crossing),
+                    pointer.x_block.eq(check.x_fault),
                     stack.x_mark.eq(pointer.mark),
                     pointer.restore.eq(check.restore),
                     pointer.restore_mark.eq(stack.top.mark),
@@ -231,12 +244,9 @@ class SecurityExtension(wiring.Component):
                     self.x_cause.eq(pointer.x_cause),
                     x_reason.eq(pointer.x_reason),
                 ]
-            with m.If(m_check):
-                m.d.comb += [
-                    self.m_fault.eq(pointer.m_fault & self.response & ~self.response_error),
-                    self.m_cause.eq(ExceptionCause.MEMORY),
-                    m_reason.eq(pointer.m_reason),
-                ]
+            m.d.comb += self.m_fault.eq(pointer.m_fault)
+            with m.If(m_check & ~self.response_error):
+                m.d.comb += m_reason.eq(pointer.m_reason)
 
         value = rdata[0]
         for other in rdata[1:]:
@@ -244,24 +254,26 @@ class SecurityExtension(wiring.Component):
         m.d.comb += self.rdata.eq(value)
         return m
 
-    def _compartments(self, m, check, stack, enabled, x_reason, m_reason):
+    def _compartments(self, m, check, stack, enabled, x_reason):
         """Sections 5 to 7: capability check and shadow stack together."""
         op = self.x_op
         checked = Signal()
         is_return, is_handler = op == SecurityOp.RETURN, op == SecurityOp.HANDLER_PAD
         is_arm, is_disarm = op == SecurityOp.ARM, op == SecurityOp.DISARM
         is_pad = (op == SecurityOp.ENTRY_PAD) | (op == SecurityOp.LOCAL_PAD)
+        # Nothing undoes an instruction that leaves execute without an exception, but for loads and stores.
+        committed = Signal()
         m.d.comb += [
             checked.eq(self.x_judge & enabled),
+            committed.eq(checked & self.x_commit),
             check.x_check.eq(checked),
             check.x_pc.eq(self.x_pc),
-            check.m_pc.eq(self.m_pc),
             check.x_pad.eq(is_pad),
             check.x_local.eq(op == SecurityOp.LOCAL_PAD),
             check.x_handler.eq(is_handler),
             check.x_cid.eq(self.x_cid),
             check.x_advance.eq(self.x_advance),
-            check.m_commit.eq(self.m_commit),
+            check.x_commit.eq(self.x_commit),
             stack.machine.eq(self.machine),
             # jalr's target for returns, ra for pads, pc for handler pads: decode has arranged that.
             stack.x_target.eq(self.x_target),
@@ -269,32 +281,16 @@ class SecurityExtension(wiring.Component):
             stack.x_sp.eq(self.x_rs2),
             stack.x_context.eq(check.context),
             stack.x_kind.eq(is_arm),
+            stack.x_write.eq(checked & (is_pad | is_arm)),
+            stack.x_grows.eq(is_pad | is_arm),
         ]
+        call_matches = Signal()
+        m.d.comb += call_matches.eq(stack.present & stack.matches & ~stack.top.kind)
 
-        # What the memory stage does when the instruction commits.
-        m_push = Signal()
-        m_return = Signal()
-        m_disarm = Signal()
-        m_tail = Signal()
-        call_matches = stack.present & stack.matches & ~stack.top.kind
-        # While a push is in the memory stage, the place above the top is its entry's.
-        m.d.comb += stack.x_write.eq(checked & (is_pad | is_arm) & ~m_push & ~check.m_crossing)
-        with m.If(self.m_ready):
-            m.d.sync += [
-                m_push.eq(checked & is_arm & self.x_advance),
-                m_return.eq(checked & is_return & call_matches & self.x_advance),
-                m_disarm.eq(checked & is_disarm & self.x_advance),
-                m_tail.eq(call_matches),
-            ]
-
-        busy = Signal()  # the top is about to change, or just has
-        uses_stack = Signal()
-        m.d.comb += [
-            busy.eq(m_push | m_return | m_disarm | ~stack.top_ready),
-            uses_stack.eq(checked & (is_return | is_pad | is_handler | is_arm | is_disarm)),
-        ]
-        # A crossing or a matching return in the memory stage decides about everything in execute.
-        with m.If(check.m_crossing | m_return | (uses_stack & busy)):
+        # What needs the top waits until it is there. A crossing has waited already, for the tables.
+        busy = Signal()
+        m.d.comb += busy.eq(~stack.top_ready)
+        with m.If(check.x_wait | (checked & (is_return | is_handler | is_disarm) & busy)):
             m.d.comb += self.x_wait.eq(1)
 
         # What else stands against a crossing (contract notes: order of checks).
@@ -308,9 +304,11 @@ class SecurityExtension(wiring.Component):
         # Unwinding: a pop every other cycle, behind an empty memory stage.
         found = Signal()
         unwind = Signal()
-        m.d.comb += unwind.eq(checked & is_handler & ~found & ~busy & self.m_empty & ~check.m_crossing)
         restore_handler = Signal()
-        m.d.comb += restore_handler.eq(unwind & stack.present)
+        m.d.comb += [
+            unwind.eq(checked & is_handler & ~found & ~busy & self.m_empty),
+            restore_handler.eq(unwind & stack.present),
+        ]
         with m.If(self.x_fire):
             m.d.sync += found.eq(0)
         with m.Elif(restore_handler):
@@ -319,7 +317,7 @@ class SecurityExtension(wiring.Component):
         fault = Signal(3)
         with m.If(check.x_fault):
             m.d.comb += fault.eq(check.x_reason)
-        with m.Elif(checked & ~check.m_crossing):
+        with m.Elif(checked):
             with m.Switch(op):
                 with m.Case(SecurityOp.RETURN):
                     with m.If(stack.spilled):
@@ -344,17 +342,18 @@ class SecurityExtension(wiring.Component):
         with m.If(fault != 0):
             m.d.comb += [self.x_fault.eq(1), x_reason.eq(fault)]
         # A handler pad stays until it has found its entry, or nothing is left to pop.
-        with m.If(checked & is_handler & ~found & (busy | ~self.m_empty | stack.present)):
+        with m.If(checked & is_handler & ~found & (~self.m_empty | stack.present)):
             m.d.comb += self.x_wait.eq(1)
         # Between two pops, so that the entry that ends the unwinding is never lost.
         m.d.comb += self.x_interruptible.eq(checked & is_handler & ~found & busy & self.m_empty)
 
+        returns = checked & is_return & call_matches
+        crossing = check.x_crossing & self.x_commit
         m.d.comb += [
-            check.restore.eq((m_return & self.m_commit) | restore_handler),
+            check.restore_read.eq((returns & self.x_advance) | restore_handler),
+            check.restore.eq((returns & self.x_commit) | restore_handler),
             check.restore_context.eq(stack.top.context),
-            stack.push.eq((m_push | (check.m_crossing & ~m_tail)) & self.m_commit),
-            stack.pop.eq(((m_return | m_disarm) & self.m_commit) | restore_handler),
-            self.crossing.eq(check.m_crossing & self.m_commit),
-            self.m_fault.eq(check.m_fault),
-            m_reason.eq(check.m_reason),
+            stack.push.eq((committed & is_arm) | (crossing & ~call_matches)),
+            stack.pop.eq((committed & is_disarm) | check.restore),
+            self.crossing.eq(crossing),
         ]

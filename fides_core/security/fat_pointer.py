@@ -32,6 +32,14 @@ class _Phase(enum.IntEnum, shape=3):
     FAULT = 5
 
 
+def _carry_save_sum(a, b, c):
+    """a + b + c (unsigned values), modulo two to the width of the widest, with one carry chain."""
+    width = max(map(len, (a, b, c)))
+    a, b, c = (Cat(value, Const(0, width - len(value))) for value in (a, b, c))
+    carries = (a & b) | (a & c) | (b & c)
+    return (a ^ b ^ c) + Cat(Const(0, 1), carries[:-1])
+
+
 class FatPointer(wiring.Component):
     """The unit.
 
@@ -114,19 +122,22 @@ class FatPointer(wiring.Component):
         m.d.comb += active.eq(self.x_active & ~self.x_block & (is_val | is_mint | is_revoke))
 
         # Which entry?
-        explicit = Signal(16)
+        given = self.x_rs2[32:48]  # mint's
+        pointed = self.x_rs1[40:56]  # val's and revoke's
         from_mark = Signal()
         index = Signal(16)
         in_zone = Signal()
-        in_use = Signal()
+        below_mark = Signal()  # the index of val, or what a CSR instruction has for fmark
         in_table = Signal()
+        datum = self.registers.wdata
+        sets_mark = self.registers.number.matches(number_pattern(XfidesCSR.FMARK))
         m.d.comb += [
-            explicit.eq(Mux(is_mint, self.x_rs2[32:48], self.x_rs1[40:56])),
-            from_mark.eq(is_mint & (explicit == 0)),
-            index.eq(Mux(from_mark, mark, explicit)),
+            from_mark.eq(is_mint & (given == 0)),
+            index.eq(Mux(from_mark, mark, Mux(is_mint, given, pointed))),
             in_zone.eq(index[_ZONE_GRAIN:] >= zone_start),
             in_table.eq(index[_ZONE_GRAIN:] < zone_end),
-            in_use.eq(explicit < mark),
+            # mark > index as the carry of mark + ~index, so that the choice needs no LUTs of its own.
+            below_mark.eq((mark + (~Mux(sets_mark, datum, pointed))[:16])[16]),
             self.x_index.eq(index),
             self.x_table.eq(table),
             self.x_table_op.eq(is_val | is_mint | is_revoke),
@@ -137,10 +148,10 @@ class FatPointer(wiring.Component):
         carry = self.x_total[32] ^ self.x_rs1[32] ^ self.x_rs2[32]
         with m.Switch(self.x_op):
             with m.Case(SecurityOp.VAL):
-                with m.If(~in_table | (in_zone & ~in_use)):
+                with m.If(~in_table | (in_zone & ~below_mark)):
                     m.d.comb += early.eq(MemoryFault.INVALID)
             with m.Case(SecurityOp.REVOKE):
-                with m.If((explicit == 0) | (in_zone & in_table)):
+                with m.If((pointed == 0) | (in_zone & in_table)):
                     m.d.comb += early.eq(MemoryFault.NOT_BASE)
                 with m.Elif(~in_table):
                     m.d.comb += early.eq(MemoryFault.INVALID)
@@ -153,24 +164,39 @@ class FatPointer(wiring.Component):
                     m.d.comb += early.eq(MemoryFault.INVALID)
 
         # The checker. rs1's half of the pointer is in m_pointer even while mint or revoke waits in execute.
+        # offset + 2^n <= size, with offset = (ea - base) mod 2^32: the offset must be below 2^24, and what is
+        # left behind the access, base + size - ea - 2^n, not negative; then 26 bits of it are enough. Neither
+        # waits for the other. The entry comes late, last = ea + 2^n - 1 is there before.
         entry = self.response_data
-        base, size = entry[32:], entry[8:32]
-        # Offset and size less the access, beside each other, then one comparison: not offset plus access.
+        base, size, address = entry[32:], entry[8:32], self.m_pointer[:32]
+        last = Signal(26)
         offset = Signal(32)
-        largest = Signal(25)  # offset; [24] when the access is longer than the object
-        m.d.comb += [offset.eq(self.m_pointer[:32] - base), largest.eq(size - (1 << self.m_size))]
+        left = Signal(26)
+        m.d.comb += [
+            last.eq(address + ((1 << self.m_size) - 1)[:4]),
+            offset.eq(address - base),
+            left.eq(_carry_save_sum(base[:26], size, ~last)),
+        ]
+        inside = Signal()
+        stale = Signal()
+        m.d.comb += [
+            inside.eq((offset[24:] == 0) & ~left[25]),
+            stale.eq(entry[:8] != self.m_pointer[32:40]),
+            # An entry without a size has no inside.
+            self.m_fault.eq(self.m_check & self.response & ~(inside & ~stale)),
+        ]
         late = Signal(3)
         with m.If(is_mint & ~self.m_check):
             m.d.comb += late.eq(Mux(size != 0, MemoryFault.INVALID, 0))
         with m.Elif(size == 0):
             m.d.comb += late.eq(MemoryFault.INVALID)
-        with m.Elif(entry[:8] != self.m_pointer[32:40]):
+        with m.Elif(stale):
             m.d.comb += late.eq(MemoryFault.TEMPORAL)
         with m.Elif(~self.m_check):
             m.d.comb += late.eq(Mux(offset != 0, MemoryFault.NOT_BASE, 0))
-        with m.Elif(largest[24] | (offset[24:] != 0) | (offset[:24] > largest[:24])):
-            m.d.comb += late.eq(MemoryFault.BOUNDS)
-        m.d.comb += [self.m_fault.eq(self.m_check & (late != 0)), self.m_reason.eq(late)]
+        with m.Else():
+            m.d.comb += late.eq(Mux(inside, 0, MemoryFault.BOUNDS))
+        m.d.comb += self.m_reason.eq(late)
 
         # mint and revoke.
         reason = Signal(3, reset_less=True)  # 0 in phase FAULT: the access itself failed
@@ -253,7 +279,6 @@ class FatPointer(wiring.Component):
             m.d.sync += mark.eq(mark + 1)
 
         registers = self.registers
-        datum = registers.wdata
         with m.Switch(registers.number):
             with m.Case(number_pattern(XfidesCSR.FIDESMETADATABASE)):
                 with m.If(registers.write & ~self.locked):
@@ -267,6 +292,6 @@ class FatPointer(wiring.Component):
             with m.Case(number_pattern(XfidesCSR.FMARK)):
                 m.d.comb += self.rdata.eq(mark)
                 # Bits above 15 are not looked at: whatever U-mode writes, the mark is only lowered.
-                with m.If(registers.write & (self.machine | (datum[:16] < mark))):
+                with m.If(registers.write & (self.machine | below_mark)):
                     m.d.sync += mark.eq(datum)
         return m

@@ -1,8 +1,8 @@
 """Shadow stack: where crossings return to, and which handlers are armed (contract, sections 5 to 7).
 
 The entries live in block RAM, whose output is the top entry whenever ``top_ready`` is high: a change of depth
-makes it low for one cycle. An entry is written above the top while its instruction is still in execute and
-becomes part of the stack when that instruction commits.
+makes it low for one cycle. An entry is written above the top while its instruction is in execute, and becomes
+part of the stack when the instruction leaves it without an exception.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
@@ -31,15 +31,16 @@ class ShadowStack(wiring.Component):
     """The unit.
 
     ``x_target``, ``x_sp`` (64 bits) are compared with the top. ``x_write`` stores ``x_ra`` (32 bits), sp,
-    ``x_kind``, ``x_context`` and ``x_mark`` above it, without effect unless ``push`` follows, one cycle
-    later. ``wide``: target or sp is 2^32 or more, it matches nothing and must not be pushed.
+    ``x_kind``, ``x_context`` and ``x_mark`` above it, without effect unless ``push`` comes with it.
+    ``wide``: target or sp is 2^32 or more, it matches nothing and must not be pushed.
 
     ``top``, ``matches`` (ra and sp are the top's, whatever its kind) are valid with ``top_ready`` and
     ``present``. ``present``: there is a top on chip; ``spilled``: there is none on chip but some in the
     monitor's memory; neither: the stack is empty. ``full``: no entry can be pushed.
 
-    ``push``, ``pop`` (not both) change the depth at the end of the cycle. While ``machine`` is high the
-    memory shows the entry that comsel selects instead of the top.
+    ``push``, ``pop`` (not both) change the depth at the end of the cycle; ``x_grows`` is high with ``push``
+    and low with ``pop``. While ``machine`` is high the memory shows the entry that comsel selects instead of
+    the top.
     """
 
     def __init__(self, config: XfidesConfig):
@@ -53,6 +54,7 @@ class ShadowStack(wiring.Component):
                 "x_mark": In(16),
                 "x_kind": In(1),
                 "x_write": In(1),
+                "x_grows": In(1),
                 "wide": Out(1),
                 "push": In(1),
                 "pop": In(1),
@@ -136,10 +138,13 @@ class ShadowStack(wiring.Component):
             ),
         ]
         m.d.sync += changed.eq(self.push | self.pop)
-        # Written, incremented or decremented on one carry chain.
-        writing_depth = registers.write & registers.number.matches(number_pattern(XfidesCSR.SSDEPTH))
-        step = Cat(self.push | self.pop, self.pop.replicate(15)) & (~writing_depth).replicate(16)
-        m.d.sync += depth.eq(step + Mux(writing_depth, registers.wdata[:16], depth))
+        # Written, incremented or decremented on one carry chain; whether an instruction leaves without a trap
+        # is known late, so that it only enables the registers.
+        selected = Signal()
+        m.d.comb += selected.eq(registers.number.matches(number_pattern(XfidesCSR.SSDEPTH)))
+        step = Cat(1, (~self.x_grows).replicate(15)) & (~selected).replicate(16)
+        with m.If(self.push | self.pop | (registers.write & selected)):
+            m.d.sync += depth.eq(step + Mux(selected, registers.wdata[:16], depth))
 
         with m.Switch(registers.number):
             with m.Case(number_pattern(XfidesCSR.SSDEPTH)):

@@ -177,7 +177,8 @@ class _Build:
         return (self.work, SW / "runtime" / "include", SW / "monitor", *self.policy.include)
 
     def _options(self) -> list[str]:
-        return [*CFLAGS, f"-DXFIDES={int(self.xfides)}"]
+        by_monitor = int(self.xfides and self.config.core.xfides.crossings == "monitor")
+        return [*CFLAGS, f"-DXFIDES={int(self.xfides)}", f"-DCROSSINGS_BY_MONITOR={by_monitor}"]
 
     def _flags(self) -> list[str]:
         return [*self._options(), *(f"-I{folder}" for folder in self._includes())]
@@ -307,6 +308,13 @@ def linker_script(policy: Policy, config: Config) -> str:
         f"  . = ALIGN({PAGE});",
         "  __user_text_start = .;",
     ]  # fmt: skip
+    if config.core.xfides and config.core.xfides.crossings == "monitor":
+        # Where callees of other compartments return to, which traps: it is in no range.
+        lines += [
+            f"  .text.gate : ALIGN({RANGE_ALIGN}) {{",
+            f"    __crossing_gate = .; LONG({trap:#x}) . = ALIGN({RANGE_ALIGN});",
+            f"  }} :text {fill}",
+        ]
     for owner, (_, sources) in policy.owners().items():
         lines.append(f"  __{owner}_start = .;")
         if sources:

@@ -28,9 +28,9 @@ REQUIRED = [
     "entry pad at home", "local pad at home", "local pad crosses back", "local pad outside",
     "handler pad outside",
     "pad in the last word of its range", "pad in the last word before another range",
-    "empty range", "crossing is killed", "crossing waits", "not checked",
-    "restore", "restore to restricted", "restore, then at once an instruction",
-    "the next cycle's instruction is not judged", "instruction right after a crossing",
+    "empty range", "crossing is killed", "crossing waits", "killed at once", "not checked",
+    "restore", "restore to restricted", "restore, then at once an instruction", "restore is killed",
+    "instruction right after a crossing",
     *(("write", csr.name) for csr in (*BOUNDS, XfidesCSR.CURRCOM)), *(("locked", csr.name) for csr in BOUNDS),
     "currcom read", "read of another register",
     *(("write", item) for item in ("start", "end", "row")), *(("locked", item) for item in ("start", "end",
@@ -61,9 +61,9 @@ class Bench:
     async def start(self):
         unit, rnd, count = self.unit, self.random, self.state.compartments
         await unit.reset(
-            x_check=0, x_pc=0, m_pc=0, x_pad=0, x_local=0, x_handler=0, x_cid=0, x_obstacle=0, x_advance=0,
-            m_commit=0,
-            restore=0, restore_context=0, registers__number=0, registers__write=0, registers__wdata=0,
+            x_check=0, x_pc=0, x_pad=0, x_local=0, x_handler=0, x_cid=0, x_obstacle=0, x_advance=0,
+            x_commit=0, restore_read=0, restore=0, restore_context=0,
+            registers__number=0, registers__write=0, registers__wdata=0,
             window__number=0, window__item=0, window__write=0, window__locked=0,
         )  # fmt: skip
         differs("context after reset", 0, unit.get("context"))
@@ -99,7 +99,7 @@ class Bench:
             self.coverage.hit("locked" if locked else "write", what)
 
     async def idle(self, cycles=1):
-        self.unit.set(x_check=0, x_advance=0)
+        self.unit.set(x_check=0, x_advance=0, x_commit=0)
         for _ in range(cycles):
             await self.unit.settle()
             await self.unit.clock()
@@ -231,7 +231,7 @@ class Bench:
             )  # fmt: skip
 
     async def instruction(self):
-        """One instruction in execute, and in the memory stage if it crosses."""
+        """One instruction in execute, for two cycles or more if it crosses."""
         unit, rnd, state, hit = self.unit, self.random, self.state, self.coverage.hit
         pc = self.address()
         kind = rnd.choice(
@@ -257,49 +257,65 @@ class Bench:
                 hit("handler pad outside")
         else:
             self.cover(pc, pad, obstacle, home, saved, fault)
-        early = fault in (Fault.ILLEGAL_ENTRY, Fault.RESTRICTED)
-        crossing = kind is not PadKind.HANDLER and not home and not early
+        early = not pad and fault is not None
+        crossing = pad is not None and not home
         what = f"{pc:#x}, pad {pad}, context {saved[:2]}"
-        for waiting in range(rnd.choice([0, 0, 1, 2]), -1, -1):
-            unit.set(x_advance=not waiting)
+
+        async def stays():
+            """More cycles, for a reason of the pipeline's."""
+            for _ in range(rnd.choice([0, 0, 1, 2])):
+                yield 0
+            yield 1
+
+        async for leaving in stays():
+            killed = rnd.random() < 0.05
+            # A crossing stays whatever the pipeline could do.
+            unit.set(x_advance=leaving and not crossing, x_commit=0)
             await unit.settle()
             differs(f"home at {what}", home, unit.get("x_home"))
             differs(f"x_fault at {what}", early, unit.get("x_fault"))
-            differs(f"x_crossing at {what}", crossing, unit.get("x_crossing"))
+            differs(f"x_wait at {what}", crossing, unit.get("x_wait"))
+            differs(f"x_crossing at {what}", 0, unit.get("x_crossing"))
             if early:
                 differs(f"x_reason at {what}", fault, unit.get("x_reason"))
-            differs("m_crossing", 0, unit.get("m_crossing"))
+            unit.set(x_commit=leaving and not crossing and not early and not killed)
             await unit.clock()
-            if waiting and crossing:
-                hit("crossing waits")
+            if killed:
+                state.currcom, state.restricted, state.current_start, state.current_end = saved
+                hit("killed at once")
+                await self.idle(2)
+                return
+            if crossing:
+                break
         if not crossing:
-            unit.set(x_advance=0)
+            unit.set(x_check=0, x_advance=0, x_commit=0)
+            await self.check_context()
             return
 
-        # The pad is in the memory stage; execute holds what was predicted, which is not judged yet.
-        killed = rnd.random() < 0.1
-        unit.set(
-            x_advance=0, x_check=rnd.getrandbits(1), x_pc=self.address(), m_pc=pc, x_pad=rnd.getrandbits(1),
-            x_cid=rnd.getrandbits(8),
-            x_local=rnd.getrandbits(1), x_handler=0, x_obstacle=rnd.choice(OBSTACLES),
-        )  # fmt: skip
-        await unit.settle()
-        differs("m_crossing", 1, unit.get("m_crossing"))
-        differs("x_fault during a crossing", 0, unit.get("x_fault"))
-        differs("x_crossing during a crossing", 0, unit.get("x_crossing"))
-        hit("the next cycle's instruction is not judged")
-        differs(f"m_fault at {what}, obstacle {obstacle}", fault is not None, unit.get("m_fault"))
-        if fault is not None:
-            differs(f"m_reason at {what}, obstacle {obstacle}", fault, unit.get("m_reason"))
-        unit.set(m_commit=fault is None and not killed)
-        await unit.settle()
-        await unit.clock()
-        unit.set(m_commit=0, x_check=0)
-        if killed and fault is None:
+        # The second cycle: matrix and new range are there.
+        async for leaving in stays():
+            killed = rnd.random() < 0.08
+            unit.set(x_advance=leaving)
+            await unit.settle()
+            differs(f"x_crossing at {what}", 1, unit.get("x_crossing"))
+            differs(f"x_wait at {what}", 0, unit.get("x_wait"))
+            differs(f"x_fault at {what}, obstacle {obstacle}", fault is not None, unit.get("x_fault"))
+            if fault is not None:
+                differs(f"x_reason at {what}, obstacle {obstacle}", fault, unit.get("x_reason"))
+            unit.set(x_commit=leaving and fault is None and not killed)
+            await unit.settle()
+            await unit.clock()
+            if not leaving:
+                hit("crossing waits")
+            if killed:
+                break
+        unit.set(x_check=0, x_advance=0, x_commit=0)
+        if killed:
             state.currcom, state.restricted, state.current_start, state.current_end = saved
             hit("crossing is killed")
         if killed or fault is not None:
-            await self.idle()
+            # Behind a trap nothing is in execute for two cycles.
+            await self.idle(2)
         else:
             hit("instruction right after a crossing")
         await self.check_context()
@@ -308,10 +324,16 @@ class Bench:
         """A return or a pop of an unwinding; the next instruction may be there in the next cycle."""
         unit, rnd = self.unit, self.random
         cid, restricted = rnd.choice(self.cids), rnd.random() < 0.3
-        unit.set(restore=1, restore_context=cid | restricted << 8, x_check=0)
+        killed = rnd.random() < 0.1
+        unit.set(restore_read=1, restore=not killed, restore_context=cid | restricted << 8, x_check=0)
         await unit.settle()
         await unit.clock()
-        unit.set(restore=0)
+        unit.set(restore_read=0, restore=0, restore_context=rnd.getrandbits(9))
+        if killed:
+            await self.idle(2)
+            await self.check_context()
+            self.coverage.hit("restore is killed")
+            return
         self.state.set_context(cid, restricted)
         self.coverage.hit("restore to restricted" if restricted else "restore")
         await self.check_context()
@@ -324,7 +346,7 @@ class Bench:
         """Machine mode, or no instruction."""
         self.unit.set(x_check=0, x_pc=self.address(), x_pad=1, x_advance=1, x_handler=0, x_local=0)
         await self.unit.settle()
-        for name in ("x_fault", "x_crossing", "m_crossing", "m_fault"):
+        for name in ("x_fault", "x_crossing", "x_wait"):
             differs(f"{name} without a check", 0, self.unit.get(name))
         await self.unit.clock()
         self.unit.set(x_advance=0)

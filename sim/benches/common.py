@@ -11,12 +11,14 @@ from fides_core.isa.csrs import XfidesCSR
 
 __all__ = [
     "Unit", "Coverage", "by_lane", "seeded", "setting", "configuration", "differs", "ADDRESSES", "WORD",
-    "DOUBLE",
+    "DOUBLE", "NOBODYS",
 ]  # fmt: skip
 
 WORD = (1 << 32) - 1
 DOUBLE = (1 << 64) - 1
 ADDRESSES = 1 << 32
+#: What a register port has for a number while no CSR of the extension is accessed: these bits are set.
+NOBODYS = 0x81F
 
 
 def setting(name: str, default: int) -> int:
@@ -108,13 +110,15 @@ class Unit:
         self.set(registers__number=csr, registers__write=1, registers__wdata=value)
         await self.settle()
         await self.clock()
-        self.set(registers__write=0)
+        self.set(registers__write=0, registers__number=NOBODYS)
 
     async def read(self, csr: XfidesCSR) -> int:
         """The register's value as an instruction sees it; takes no cycle."""
         self.set(registers__number=csr)
         await self.settle()
-        return self.get("rdata")
+        value = self.get("rdata")
+        self.set(registers__number=NOBODYS)
+        return value
 
 
 class Coverage:

@@ -20,7 +20,7 @@ from fides_core.model.compartments import CompartmentState, ControlFlowTrap, Cro
 from fides_core.model.pointers import MemoryTrap, PointerState
 from fides_core.model.xfides_csrs import XfidesRegisters
 
-from .common import ADDRESSES, DOUBLE, WORD, Coverage, Unit, configuration, differs, seeded, setting
+from .common import ADDRESSES, DOUBLE, NOBODYS, WORD, Coverage, Unit, configuration, differs, seeded, setting
 
 Op = SecurityOp
 PADS = {Op.ENTRY_PAD: PadKind.ENTRY, Op.LOCAL_PAD: PadKind.LOCAL, Op.HANDLER_PAD: PadKind.HANDLER}
@@ -770,7 +770,7 @@ class Core:
         """Compare all entries on chip, without instructions: the pipeline is empty."""
         state, unit = self.state, self.unit
         unit.set(
-            machine=1, x_judge=0, x_advance=0, x_fire=0, m_ready=1, m_empty=1, m_commit=0, response=0, trap=0
+            machine=1, x_judge=0, x_advance=0, x_fire=0, m_ready=1, m_empty=1, x_commit=0, response=0, trap=0
         )
         for number in range(state.ssbase, state.ssdepth):
             for item in (Comsel.ENTRY_RA, Comsel.ENTRY_SP, Comsel.ENTRY_CONTEXT):
@@ -786,9 +786,10 @@ class Core:
         unit, rnd, state = self.unit, self.random, self.state
         self.machine = self.model_machine = True
         await unit.reset(
-            x_op=0, x_judge=0, x_pc=0, m_pc=0, x_rs1=0, x_rs2=0, x_cid=0, x_total=0, x_target=0, x_advance=0,
+            x_op=0, x_judge=0, x_pc=0, x_commit=0, x_rs1=0, x_rs2=0, x_cid=0, x_total=0, x_target=0,
+            x_advance=0,
             x_fire=0,
-            x_granted=0, x_refused=0, m_ready=1, m_empty=1, m_commit=0, m_result=0, m_size=0, response=0,
+            x_granted=0, x_refused=0, m_ready=1, m_empty=1, m_result=0, m_size=0, response=0,
             response_error=0, response_data=0, machine=1, trap=0,
             registers__number=0, registers__write=0, registers__wdata=0,
         )  # fmt: skip
@@ -900,12 +901,11 @@ class Core:
         unit.set(
             x_op=op, x_judge=x is not None and not x.early, x_pc=shown.pc, x_rs1=shown.rs1, x_rs2=shown.rs2,
             x_cid=shown.cid, x_total=shown.total, x_target=shown.target, x_advance=0, x_fire=0, x_granted=0,
-            x_refused=0, m_ready=m_ready, m_empty=here is None, m_commit=0, m_result=m.result, m_size=m.size,
-            m_pc=here.pc if here else rnd.getrandbits(32),
+            x_refused=0, x_commit=0, m_ready=m_ready, m_empty=here is None, m_result=m.result, m_size=m.size,
             response=arrived, response_error=arrived and response.error,
             response_data=response.data if arrived else rnd.getrandbits(64),
             machine=self.machine, trap=0, registers__write=0,
-            registers__number=here.csr if csr else rnd.getrandbits(12),
+            registers__number=here.csr if csr else NOBODYS | rnd.getrandbits(12),
             registers__wdata=here.csr_value or 0 if csr else rnd.getrandbits(64),
         )  # fmt: skip
         await unit.settle()
@@ -920,12 +920,12 @@ class Core:
         if bus_error:
             cause = ExceptionCause.STORE_ACCESS_FAULT if m.store else ExceptionCause.LOAD_ACCESS_FAULT
         elif m_fault:
-            cause = unit.get("m_cause")
+            cause = ExceptionCause.MEMORY
         kill = trap or (commit and here.mret)
         if here is not None and done:
             self.leave(here, trap, cause, m_fault)
         write = commit and csr and here.csr_value is not None
-        unit.set(m_commit=commit, trap=trap and not m.interrupt, registers__write=write)
+        unit.set(trap=trap and not m.interrupt, registers__write=write)
 
         # Data bus.
         granted = rnd.random() >= self.stalls
@@ -955,6 +955,9 @@ class Core:
         unit.set(x_advance=advance, x_fire=fire)
         await unit.settle()
         fault = x is not None and unit.get("x_fault") and not x.early
+        exception = x is not None and (fault or x.early or late or x.illegal or x.misaligned)
+        unit.set(x_commit=fire and not exception)
+        await unit.settle()
         request = unit.get("x_request") and not refused and x is not None and m_ready
         table_access = bool(request and granted and not kill)
         minted, tag = unit.get("x_minted"), unit.get("x_tag")
@@ -1001,15 +1004,17 @@ class Core:
                 self.gap = 1  # a jump
         if m_ready:
             self.m = following
+        # Effects of execute are there when the instruction leaves it; of memory, when it leaves that.
+        if fire:
+            if not exception and x.csr is None and not x.access_error and x.op not in VALS:
+                self.after, self.last = x.expected.after, x
+        elif here is not None and done:
+            self.after, self.last = here.expected.after, here
         if here is not None and done:
             self.retired += 1
-            self.last = here
             if csr:
                 self.gap = max(self.gap, 1)
-            if not kill:
-                self.after = here.expected.after
-            else:
-                self.after = here.expected.after
+            if kill:
                 self.gap = 2
                 self.x = None
         if trap:
@@ -1051,7 +1056,7 @@ class Core:
             following.exception, following.cause = True, ExceptionCause.ILLEGAL_INSTRUCTION
         elif x.misaligned:
             following.exception, following.cause = True, ExceptionCause.INSTRUCTION_MISALIGNED
-        if x.age > 2:
+        if x.age > 1:
             hit("after a stall", x.op.name)
         if x.op != Op.MINT:
             assert not minted, f"minted without mint: {x}"

@@ -36,7 +36,8 @@ class Bench:
 
     async def start(self):
         await self.unit.reset(
-            x_target=0, x_ra=0, x_sp=0, x_context=0, x_mark=0, x_kind=0, x_write=0, push=0, pop=0, machine=1,
+            x_target=0, x_ra=0, x_sp=0, x_context=0, x_mark=0, x_kind=0, x_write=0, x_grows=0, push=0, pop=0,
+            machine=1,
             registers__number=0, registers__write=0, registers__wdata=0,
             window__number=0, window__item=0, window__write=0, window__locked=0,
         )  # fmt: skip
@@ -96,7 +97,7 @@ class Bench:
         await self.unit.clock()
 
     async def user_step(self):
-        """One instruction: execute writes above the top, memory changes the depth."""
+        """One instruction in execute: it writes above the top, and may change the depth."""
         unit, state, rnd = self.unit, self.state, self.random
         await self.compare(self.wider(self.some_address()), self.wider(self.some_address()))
         top = state.entry(state.ssdepth - 1)
@@ -106,17 +107,15 @@ class Bench:
         if action in ("push", "abandon") and not (action == "push" and state.full):
             ra, sp, kind = self.some_address(), self.wider(self.some_address()), rnd.getrandbits(1)
             cid, restricted, mark = rnd.randrange(state.compartments), rnd.getrandbits(1), rnd.getrandbits(16)
-            # Writing and what replaces it: the instruction may stay in execute for some cycles.
-            for _ in range(rnd.choice([1, 1, 2])):
-                unit.set(
-                    x_ra=ra, x_sp=sp, x_kind=kind, x_context=cid | restricted << 8, x_mark=mark, x_write=1
-                )
+            # The instruction may stay in execute for some cycles, and then leave it with or without a push.
+            unit.set(x_ra=ra, x_sp=sp, x_kind=kind, x_context=cid | restricted << 8, x_mark=mark, x_write=1)
+            for _ in range(rnd.choice([0, 0, 1])):
+                unit.set(x_grows=rnd.getrandbits(1))
                 await self.cycle()
-            unit.set(x_write=0)
+            unit.set(push=action == "push", x_grows=1)
+            await self.cycle()
+            unit.set(push=0, x_write=0)
             if action == "push":
-                unit.set(push=1)
-                await self.cycle()
-                unit.set(push=0)
                 # The model's rules push the context; its ranges do not matter here.
                 state.set_context(cid, restricted)
                 state.mark.value = mark
@@ -125,7 +124,7 @@ class Bench:
             else:
                 self.coverage.hit("written, not pushed")
         elif action == "pop" and state.ssdepth != state.ssbase:
-            unit.set(pop=1)
+            unit.set(pop=1, x_grows=0)
             await self.cycle()
             unit.set(pop=0)
             state._pop_and_restore(state.top())

@@ -41,8 +41,16 @@ void policy_check(uint64_t compartments_implemented);
 /* xfides.c; without the extension only the first two do anything */
 void xfides_start(const struct policy_header *policy);
 uint64_t xfides_compartments_implemented(void);
+
+/* shadow_stack.c or crossings.c, depending on who judges crossings */
+void crossings_start(const struct policy_header *policy);
+
+/* shadow_stack.c: the hardware */
 void shadow_stack_spill(struct trap_frame *frame);
 void shadow_stack_refill(void);
+
+/* crossings.c: the monitor */
+void crossing_trap(struct trap_frame *frame);
 
 /* fault.c */
 _Noreturn void fault_stop(const struct trap_frame *frame, const char *note);

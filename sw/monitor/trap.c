@@ -106,7 +106,12 @@ void trap_handle(struct trap_frame *frame)
     hypercall(frame);
     return;
   }
-#if XFIDES
+#if CROSSINGS_BY_MONITOR
+  if (cause == CAUSE_CONTROL_FLOW) {
+    crossing_trap(frame);
+    return;
+  }
+#elif XFIDES
   uint64_t reason = csr_read(CSR_COMCAUSE);
   if (cause == CAUSE_CONTROL_FLOW && reason == FAULT_SHADOW_OVERFLOW) {
     shadow_stack_spill(frame);

@@ -18,6 +18,7 @@ CONFIGURATIONS = {
     "two counters, extension": (CoreConfig(hpm_counters=2, xfides=XfidesConfig()), 5),
     "no fat pointers": (CoreConfig(hpm_counters=1, xfides=XfidesConfig(fat_pointers=False)), 4),
     "no compartments": (CoreConfig(xfides=XfidesConfig(compartments=0)), 13),
+    "crossings in the monitor": (CoreConfig(xfides=XfidesConfig(256, 0, crossings="monitor")), 13),
 }
 MACHINE = {
     0x300, 0x301, 0x304, 0x305, 0x306, 0x30A, 0x320, *range(0x323, 0x340), *range(0x340, 0x345),
@@ -35,6 +36,8 @@ def exists(config: CoreConfig, number: int) -> bool:
     if config.xfides:
         numbers |= BOTH
         numbers |= COMPARTMENTS if config.xfides.compartments else set()
+        if config.xfides.crossings == "monitor":  # docs/ablation.md
+            numbers = numbers - {0x7E0, 0x7E1, 0x7E8, 0x7EE} | {0x7F8}
         numbers |= POINTERS if config.xfides.fat_pointers else set()
     return number in numbers
 

@@ -132,6 +132,7 @@ def test_variants():
     "arguments, reason",
     [
         (["--preset", "nothing"], "unknown preset"),
+        (["--preset", "fides_monitor"], "crosses in software"),
         (["--preset", "base", "--variant", "few"], "no variant few; there are plain, stalls, small"),
         (["--variant", "nothing"], "no variant nothing"),
         (["--programs", "0"], "1 at least"),

@@ -69,6 +69,13 @@ def test_hierarchy_is_kept_and_base_has_no_extension(generated):
     assert not re.search("xfides|checkcap|comctl|fmark", base, re.IGNORECASE)
 
 
+def test_crossings_in_the_monitor_leave_no_table_in_hardware(generated):
+    text = (generated / "fides_monitor.v").read_text()
+    modules = [name.split(".")[-1] for name in re.findall(r"^module \\?([\w.$]+)", text, re.MULTILINE)]
+    assert modules.count("monitor_check") == modules.count("fat_pointer") == 1
+    assert not {"capability_check", "shadow_stack"} & set(modules)
+
+
 def test_no_paths_in_the_output(generated):
     for path in generated.glob("*.v"):
         text = path.read_text().split("\n", 1)[1]  # without the line that says which Yosys

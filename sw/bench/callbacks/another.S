@@ -1,0 +1,2 @@
+#define ITERATE iterate_another
+#include "iterate.h"

@@ -1,0 +1,2 @@
+#define ITERATE iterate_complete
+#include "iterate.h"

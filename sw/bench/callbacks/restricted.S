@@ -1,0 +1,2 @@
+#define ITERATE iterate_restricted
+#include "iterate.h"

@@ -1,0 +1,2 @@
+#define ITERATE iterate_same
+#include "iterate.h"
