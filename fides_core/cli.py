@@ -318,6 +318,47 @@ def synth(
 
 
 @app.command()
+def place(
+    presets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PRESET]...",
+            help=f"Presets, one or more of: {', '.join(PRESETS)} (default: base and fides).",
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each preset, with seeds 1, 2 and so on.")] = 5,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Runs at the same time, each with 1 GB.")
+    ] = _CORES,
+    timeout: Annotated[float, typer.Option(min=1.0, help="Give a run up after so many seconds.")] = 3600.0,
+    record: Annotated[
+        str | None, typer.Option(metavar="WHY", help="Add the figures to docs/place-history.csv.")
+    ] = None,
+) -> None:
+    """Place and route presets on an ECP5.
+
+    The core of each, by Yosys and nextpnr, which takes some minutes for each seed; a run that was done before
+    is not done again. The results go to build/place.json.
+    """
+    from fides_core.flow import placement, placement_results, tools
+
+    console = _console()
+    names = _checked(presets or list(placement.PRESETS_PLACED))
+    tools.find(placement.TOOL)  # before the work
+    files = _generate(console, names)
+    with _step(console, "place and route"):
+        placed = placement.place(
+            _cores(files), seeds=seeds, jobs=jobs, timeout=timeout, report=console.print
+        )
+    results = placement_results.write_placement(placed)
+    placement_results.tables(results, console)
+    console.print(f"results: {placement_results.OUTPUT}", soft_wrap=True)
+    if record is not None:
+        placement_results.record(results, record)
+        console.print(f"recorded in {placement_results.HISTORY}", soft_wrap=True)
+
+
+@app.command()
 def report(jobs: JobsOption = _CORES) -> None:
     """Write the report.
 

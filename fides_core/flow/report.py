@@ -9,13 +9,13 @@ from rich.console import Console, Group
 from rich.table import Table
 
 from fides_core.errors import UserError
-from fides_core.flow import bench, coremark, history, tools
+from fides_core.flow import bench, coremark, history, placement_results, tools
 from fides_core.flow.synthesis import MHZ_NOTE, PART, Result
 from fides_core.flow.verilog import replace_file
 
 __all__ = [
-    "BASE", "EXTENDED", "PUBLISHED", "build_report", "load_demo", "load_measured", "markdown", "tables",
-    "write_report",
+    "BASE", "COMPARED", "EXTENDED", "PUBLISHED", "build_report", "load_demo", "load_measured", "markdown",
+    "tables", "write_report",
 ]  # fmt: skip
 
 BASE, EXTENDED = "base", "fides"
@@ -26,9 +26,14 @@ PUBLISHED = {
     "lut_pct": 6.1,
     "ff": 1000,
     "ff_pct": 6.0,
+    "base_lut": 36000,
+    "base_ff": 16400,
     "source": "FIDES (AsiaCCS 2026): C-class core on AC701, Vivado, both mechanisms",
 }
-"""The area that the published FIDES adds to its core, for comparison."""
+"""The area that the published FIDES adds to its core, and that of its core, for comparison."""
+
+COMPARED = {"lut": "LUT", "ff": "FF"}
+"""The figures that are published."""
 
 _FIGURES = {
     "lut": "LUT",
@@ -68,7 +73,8 @@ def load_demo(path: Path) -> dict[str, Any]:
 
 
 def load_measured(directory: Path) -> dict[str, Any]:
-    """What `fides bench` and `fides history` left in the folder ``directory``, as far as they were run.
+    """What `fides bench`, `fides place` and `fides history` left in the folder ``directory``, as far as they
+    were run.
 
     Raises UserError when it is not what they write.
     """
@@ -79,6 +85,9 @@ def load_measured(directory: Path) -> dict[str, Any]:
     scores = {name: coremark.load_results(path) for path, name in sorted(printed.items())}
     if any(scores.values()):
         found["coremark"] = scores
+    if (directory / placement_results.OUTPUT.name).exists():
+        placed = placement_results.load_placement(directory / placement_results.OUTPUT.name)
+        found["placement"] = {**placed, "outdated": placement_results.outdated(placed)}
     if (directory / history.OUTPUT.name).exists():
         found["history"] = history.OUTPUT.name
     return found
@@ -102,7 +111,14 @@ def build_report(
         new, old = areas[EXTENDED][figure], areas[BASE][figure]
         delta[figure] = round(new - old, 3)
         delta[f"{figure}_pct"] = _percent(new, old)
-    delta["published"] = PUBLISHED
+    delta["published"] = dict(PUBLISHED)
+    for figure in COMPARED:
+        # Each delta against either base: a percentage says as much of the base as of what is added.
+        delta[f"{figure}_pct_of_published_base"] = _percent(
+            PUBLISHED[f"base_{figure}"] + delta[figure], PUBLISHED[f"base_{figure}"]
+        )
+        old = areas[BASE][figure]
+        delta["published"][f"{figure}_pct_of_our_base"] = _percent(old + PUBLISHED[figure], old)
     return {
         "part": PART,
         "presets": {name: {**area, "mhz_note": MHZ_NOTE} for name, area in areas.items()},
@@ -137,10 +153,14 @@ def _sections(report: Mapping[str, Any]) -> list[tuple[str, list[str], list[list
     area = []
     for figure, label in _FIGURES.items():
         row = [label, *(_number(presets[name][figure]) for name in (BASE, EXTENDED))]
+        area.append([*row, _signed(delta[figure]), _signed(delta[f"{figure}_pct"], " %")])
+    compared = []
+    for figure, label in COMPARED.items():
+        row = [label, _number(presets[BASE][figure]), _number(published[f"base_{figure}"])]
         row += [_signed(delta[figure]), _signed(delta[f"{figure}_pct"], " %")]
-        has = figure in published
-        row += [f"{published[figure]:+} ({published[figure + '_pct']:+} %)" if has else ""]
-        area.append(row)
+        row += [_signed(delta[f"{figure}_pct_of_published_base"], " %"), _signed(published[figure])]
+        row += [_signed(published[f"{figure}_pct_of_our_base"], " %")]
+        compared.append([*row, _signed(published[f"{figure}_pct"], " %")])
     attacks = [
         [attack.get("title", attack["name"]), attack["base"], attack["fides"]]
         for attack in report["demo"]["attacks"]
@@ -162,10 +182,19 @@ def _sections(report: Mapping[str, Any]) -> list[tuple[str, list[str], list[list
     return [
         (
             f"Area on {report['part']}, core alone",
-            ["", BASE, EXTENDED, "delta", "delta, %", "published FIDES"],
+            ["", BASE, EXTENDED, "delta", f"of {BASE}"],
             area,
-            f"{next(iter(presets.values()))['mhz_note']}. Published: {published['source']}.",
+            f"{next(iter(presets.values()))['mhz_note']}.",
         ),
+        (
+            "What the extension adds, against our base and the published one",
+            ["", f"our base: {BASE}", "published base", f"{EXTENDED} adds", "of our base",
+             "of published base", "published FIDES adds", "of our base", "of published base"],
+            compared,
+            f"Published: {published['source']}. Another core, counted by another tool: percentages across "
+            "the two say how big the bases are, no more.",
+        ),
+        *(placement_results.sections(report["placement"]) if "placement" in report else []),
         ("Security units, each alone", ["unit", *_FIGURES.values()], units, ""),
         ("Attacks", ["attack", f"on {BASE}", f"on {EXTENDED}"], attacks, ""),
         (

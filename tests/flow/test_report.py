@@ -50,6 +50,11 @@ def test_keys_and_figures(demo_file):
         "ff": 1000,
         "ff_pct": 6.0,
     }
+    # 350 of 36,000 and 100 of 16,400; 2,200 of 1,000 and 1,000 of 400.
+    assert (delta["lut_pct_of_published_base"], delta["ff_pct_of_published_base"]) == (1.0, 0.6)
+    published = delta["published"]
+    assert (published["lut_pct_of_our_base"], published["ff_pct_of_our_base"]) == (220.0, 250.0)
+    assert (published["base_lut"], published["base_ff"]) == (36000, 16400)
     assert built["units"]["shadow_stack"]["lut"] == 100 and built["units"]["shadow_stack"]["ff"] == 20
     assert built["demo"] == {"legal": DEMO["legal"], "attacks": DEMO["attacks"]}
     assert built["crossing"] == DEMO["crossing"] and built["simulation"] == DEMO["simulation"]
@@ -62,8 +67,14 @@ def test_files_and_terminal(tmp_path, demo_file):
     assert [path.name for path in paths] == ["report.json", "report.md"]
     assert json.loads(paths[0].read_text()) == report.build_report(RESULTS, DEMO)
     text = paths[1].read_text()
-    assert "| LUT | 1000 | 1350 | +350 | +35.0 % | +2200 (+6.1 %) |" in text
-    assert "| RAMB36 | 0 | 3 | +3 | - |  |" in text
+    assert "| LUT | 1000 | 1350 | +350 | +35.0 % |" in text
+    assert "| RAMB36 | 0 | 3 | +3 | - |" in text
+    assert (
+        "|  | our base: base | published base | fides adds | of our base | of published base | "
+        "published FIDES adds | of our base | of published base |" in text
+    )
+    assert "| LUT | 1000 | 36000 | +350 | +35.0 % | +1.0 % | +2200 | +220.0 % | +6.1 % |" in text
+    assert "| FF | 400 | 16400 | +100 | +25.0 % | +0.6 % | +1000 | +250.0 % | +6.0 % |" in text
     assert "| ui\\|votes | [red]votes changed | stopped: DENIED |" in text
     assert "| inside | 9.00 | 9.00 | - |" in text and "| across | - | 13.50 | 4.50 |" in text
     assert "| base | 1000 | 900 | 0 | 1.25 |" in text and "| fides | 1010 | 905 | 0 | - |" in text
