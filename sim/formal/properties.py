@@ -5,6 +5,7 @@ from .harness import Mutant, Property
 __all__ = ["PROPERTIES"]
 
 _CORE = "fides_core.core."
+_SECURITY = "fides_core.security."
 
 PROPERTIES = {
     item.name: item
@@ -65,6 +66,26 @@ PROPERTIES = {
             mutants={
                 "overlooks short jumps": Mutant(_CORE + "execute", "address[1:] == self.next_pc[1:]",
                                                 "address[3:] == self.next_pc[3:]"),
+            },
+        ),
+        Property(
+            "shadow_stack", "shadow_stack:ShadowStackTop", "induction", 2, quick=True,
+            mutants={
+                "top ready at once": Mutant(_SECURITY + "shadow_stack", "self.top_ready.eq(~changed)",
+                                            "self.top_ready.eq(1)"),
+                "writes when full": Mutant(_SECURITY + "shadow_stack",
+                                           "push.en.eq(self.x_write & ~self.full & ~self.machine)",
+                                           "push.en.eq(self.x_write & ~self.machine)"),
+                "forgets the kind": Mutant(_SECURITY + "shadow_stack", "frame.kind.eq(self.x_kind)",
+                                           "frame.kind.eq(0)"),
+                "half of the target": Mutant(_SECURITY + "shadow_stack",
+                                             "Cat(self.x_target[32:], self.x_sp[32:]) != 0",
+                                             "self.x_sp[32:] != 0"),
+                "full one late": Mutant(_SECURITY + "shadow_stack",
+                                        "self.full.eq((same_slot & self.present)",
+                                        "self.full.eq((same_slot & self.present & depth[4])"),
+                "pops none": Mutant(_SECURITY + "shadow_stack", "Cat(self.push | self.pop, self.pop.replicate(15))",
+                                    "Cat(self.push, Const(0, 15))"),
             },
         ),
         Property(
