@@ -48,9 +48,16 @@ class CoreTop(FormalTop):
     csrs = False
     fetch_errors = True
 
+    def configuration(self):
+        """The core's configuration."""
+        return replace(preset("tiny").with_rvfi(csrs=self.csrs).core, pmp_entries=self.pmp)
+
+    def core_submodule(self, core):
+        """What becomes the submodule ``core``."""
+        return core
+
     def properties(self):
         m = self.m
-        config = replace(preset("tiny").with_rvfi(csrs=self.csrs).core, pmp_entries=self.pmp)
         low, high, quotient = (self.free(64, name) for name in ("product_low", "product_high", "quotient"))
         divided = self.free(1, "divided")
         # The modules were imported for this top alone.
@@ -62,7 +69,8 @@ class CoreTop(FormalTop):
                 "x_result": Mux(unit.x_request, quotient, unit.x_a),
             },
         )
-        m.submodules.core = core = Core(config)
+        core = Core(self.configuration())
+        m.submodules.core = self.core_submodule(core)
         for name in ("time", "software_interrupt", "timer_interrupt", "external_interrupt", "fence_i_done"):
             port = getattr(core, name)
             m.d.comb += port.eq(self.free(len(port), name))

@@ -8,9 +8,9 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import find_spec, spec_from_loader
 from pathlib import Path
 
-from amaranth.hdl import Assert, Assume, ClockDomain, Elaboratable, Module, Signal
+from amaranth.hdl import Assert, Assume, ClockDomain, Elaboratable, Fragment, Module, Signal
 
-__all__ = ["Mutant", "Property", "mutated", "FormalTop"]
+__all__ = ["Mutant", "Property", "mutated", "release", "FormalTop"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,20 @@ def mutated(mutant: Mutant | None):
         sys.modules.update(kept)
 
 
+def release(fragment: Fragment, paths):
+    """Take the reset from registers of a fragment, named by their paths in it ("csr.machine"), so that they
+    begin with any value. Raises ValueError if there is no such register."""
+    for path in paths:
+        *modules, name = path.split(".")
+        inner = fragment
+        for module in modules:
+            inner = inner.find_subfragment(module)
+        written = [signal for signal in inner.statements["sync"]._lhs_signals() if signal.name == name]
+        if len(written) != 1:
+            raise ValueError(f"{len(written)} registers are called {path}")
+        written[0]._reset_less = True
+
+
 class _Claim(Elaboratable):
     """An assertion as a module, which gives it a name in reports. It holds where ``holds`` is not driven."""
 
@@ -107,6 +121,9 @@ class FormalTop:
 
     Registers start with any value; the first cycle is a reset, and ``self.running`` is high afterwards.
     """
+
+    #: Patterns of memories (by their path in the flattened design) that become registers.
+    unfolded = ()
 
     def __init__(self):
         self.m = Module()
@@ -136,6 +153,9 @@ class FormalTop:
 
     def always(self, condition, name: str):
         """``condition`` must hold in every cycle after reset."""
+        import os
+        if os.environ.get("ONLY") and not re.search(os.environ["ONLY"], name):
+            return
         claim = _Claim(name)
         self.m.submodules[f"claim_{name}"] = claim
         self.m.d.comb += [claim.holds.eq(condition), claim.running.eq(self.running)]

@@ -113,6 +113,12 @@ PROPERTIES = {
             },
         ),
         Property(
+            "compartments", "compartments:CompartmentsTop", "bmc", 8,
+            mutants={
+                "any pad": Mutant(_SECURITY + "extension", "x", "y"),
+            },
+        ),
+        Property(
             "fetched", "instructions:FetchedTop", "bmc", 12,
             mutants={
                 "one half of a group": Mutant(_CORE + "fetch", "low.eq(head.words.word_select(at, 16))",
