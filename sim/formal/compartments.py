@@ -8,7 +8,7 @@ from amaranth.lib.memory import Memory
 from fides_core.config import XfidesConfig, preset
 from fides_core.core import core as core_module
 from fides_core.core import decode as decode_module
-from fides_core.core.control import ExecuteRequest, SecurityOp
+from fides_core.core.control import ExecuteRequest, MemoryRequest, SecurityOp
 from fides_core.core.decoder import Decoder
 from fides_core.core.expander import Expander
 from fides_core.core.fetch import FetchStage
@@ -43,8 +43,15 @@ class _WatchedMemory(Memory):
 
     def __init__(self, **parameters):
         super().__init__(**parameters)
+        self.shown = None  # the design's read port
         self.watch = [self.read_port(domain="comb") for _ in range(2)]
         self.made.append(self)
+
+    def read_port(self, **parameters):
+        port = super().read_port(**parameters)
+        if not parameters:
+            self.shown = port
+        return port
 
 
 class _Instruction:
@@ -163,11 +170,11 @@ class SecurityTop(CoreTop):
         )  # fmt: skip
 
         # Execute, and what becomes of what leaves it.
-        self.x = x = ExecuteRequest(probe(len(ExecuteRequest.as_shape()), "core.execute.x"))
+        self.x = x = ExecuteRequest(probe(ExecuteRequest.as_shape().size, "core.execute.x"))
         self.x_valid = probe(1, "core.execute.valid")
         self.fires = probe(1, "core.execute.m_valid")
-        self.exception, self.interrupt = probe(1, "core.execute.exception"), probe(1, "core.execute.interrupt")
-        self.cause = probe(5, "core.execute.cause")
+        request = MemoryRequest(probe(MemoryRequest.as_shape().size, "core.execute.m_request"))
+        self.exception, self.interrupt, self.cause = request.exception, request.interrupt, request.cause
         x_insn = probe(32, "core.x_insn")
         m.submodules.x_expander = expander = Expander()
         self.x_word = Signal(32)
@@ -201,6 +208,12 @@ class SecurityTop(CoreTop):
         self.m.d.sync += signal.eq(value)
         return signal
 
+    def later(self, condition, name):
+        """``always``, but claimed one cycle later, when the helpers of that cycle are proved."""
+        held = Signal(init=1, name=f"held_{name}")
+        self.m.d.sync += held.eq(condition)
+        self.always(held, name)
+
     def written(self, csr):
         """A CSR instruction writes a register in this cycle."""
         return self.csr_write & (self.csr_number == int(csr))
@@ -230,20 +243,36 @@ class CompartmentsTop(SecurityTop):
 
         # Section 5. Bounds are multiples of 64 bytes.
         def inside(start, end):
-            return (start <= pc[6:]) & (pc[6:] < end)
+            return (pc[6:] >= start) & ~(pc[6:] >= end)
 
         names = ("in_cur", "in_pad", "in_any", "in_par", "home")
         in_cur, in_pad, in_any, in_par, home = (Signal(name=name) for name in names)
+        # What the table puts out is the current range or, in the second cycle of a crossing to another
+        # compartment, that of the pad's: claimed below, as that the instruction in that cycle is the same.
+        judging, foreign = (
+            self.probe(1, f"core.security.capability_check.{name}") for name in ("judging", "foreign")
+        )
+        into = Signal()
+        shown = inside(starts.shown.data, ends.shown.data)
+        places = Cat(in_cur, in_any, in_par)
         m.d.comb += [
-            in_cur.eq(inside(*(memory.watch[0].data for memory in (starts, ends)))),
-            in_pad.eq(inside(*(memory.watch[1].data for memory in (starts, ends)))),
-            in_any.eq(inside(self.any_start, self.any_end)),
-            in_par.eq(inside(self.par_start, self.any_start)),
+            into.eq(judging & foreign),
+            in_pad.eq(into & shown),
+            places.eq(
+                Mux(
+                    judging,
+                    self.past(places, "places"),
+                    Cat(shown, inside(self.any_start, self.any_end), inside(self.par_start, self.any_start)),
+                )
+            ),
             home.eq(in_any | (in_cur & ~self.restricted) | (in_par & self.restricted)),
         ]
         allowed = matrix.watch[0].data.bit_select(i.cid[:2], 1) & (i.cid < _COMPARTMENTS)
         held = Signal(16)
         m.d.comb += held.eq(self.depth - self.base)
+        # The monitor's duty; in U-mode nothing exceeds it.
+        self.assume((self.past(self.running, "held") & self.user) | (held <= _ENTRIES))
+        self.always(held <= _ENTRIES, "capacity")
         empty = held == 0
         spilled = empty & (self.base != 0)
         full = (held == _ENTRIES) | (self.depth == 0xFFFF)
@@ -257,7 +286,7 @@ class CompartmentsTop(SecurityTop):
 
         # A handler pad pops in one cycle after another: the last entry it has popped.
         checked = Signal()
-        m.d.comb += checked.eq(self.x_valid & ~self.early & self.user & self.checks_on)
+        m.d.comb += checked.eq(self.x_valid & ~self.early & self.user & self.checks_on & ~self.trap)
         pops = self.probe(1, "core.security.shadow_stack.pop")
         unwinds = Signal()
         m.d.comb += unwinds.eq(checked & i.handler_pad & pops)
@@ -270,6 +299,10 @@ class CompartmentsTop(SecurityTop):
         m.d.comb += found.eq(popping & last.kind & (last.ra == pc) & (last.sp == b))
 
         reason, crossing, pushes = Signal(3), Signal(), Signal()
+        crossing_pad = Signal()
+        m.d.comb += crossing_pad.eq(
+            ~home & (i.entry_pad | (i.local_pad & in_cur)) & ~(self.restricted & ~in_cur & ~in_par)
+        )
         new_cid, new_restricted = Signal(8), Signal()
         with m.If(~home & ~i.handler_pad):
             with m.If(~i.entry_pad & ~i.local_pad):
@@ -319,18 +352,18 @@ class CompartmentsTop(SecurityTop):
                 m.d.comb += reason.eq(ControlFlowFault.BAD_UNWIND)
 
         # What may leave execute.
+        began = self.past(self.running, "running")
         passes = checked & self.leaves
         for fault in ControlFlowFault:
-            self.always(~passes | (reason != int(fault)), fault.name.lower())
+            self.later(~passes | (reason != int(fault)), fault.name.lower())
         refused = checked & self.fires & ~self.interrupt
         control_flow = self.exception & (self.cause == int(ExceptionCause.CONTROL_FLOW))
-        self.always(~refused | (control_flow == (reason != 0)), "refused")
-        self.always(
-            ~(refused & (reason != 0)) | (self.probe(3, "core.security.x_reason") == reason), "reason"
-        )
-        self.always(~(checked & i.handler_pad & found) | ~pops, "no_pop_behind_the_match")
+        self.later(~refused | (control_flow == (reason != 0)), "refused")
+        raised = self.past(Mux(refused, reason, 0), "raised")
+        self.later(~began | (raised == 0) | (self.probe(3, "core.security.recorded") == raised), "reason")
+        self.later(~(checked & i.handler_pad & found) | ~pops, "no_pop_behind_the_match")
         # A handler pad that has found nothing pops everything.
-        self.always(
+        self.later(
             ~(refused & i.handler_pad & ~found) | empty, "pops_everything"
         )
 
@@ -360,23 +393,55 @@ class CompartmentsTop(SecurityTop):
             with m.Elif(self.written(XfidesCSR.FMARK)):
                 with m.If(~self.user | (self.csr_data[:16] < self.mark)):
                     m.d.comb += mark.eq(self.csr_data)
-        began = self.past(self.running, "running")
         now = {"context": Cat(self.cid, self.restricted), "depth": self.depth, "mark": self.mark}
         for name, expected in (("context", context), ("depth", depth), ("mark", mark)):
-            self.always(~began | (now[name] == self.past(expected, name)), name)
+            self.later(~began | (now[name] == self.past(expected, name)), name)
         quiet = self.past(self.user, "user")
-        self.always(~began | ~quiet | (self.fixed == self.past(self.fixed, "fixed")), "fixed_in_user_mode")
+        self.later(~began | ~quiet | (self.fixed == self.past(self.fixed, "fixed")), "fixed_in_user_mode")
         own = (self.csr_number[8:] == 7)
-        self.always(~(self.user & self.csr_write) | ~own, "no_csr_write_in_user_mode")
+        self.later(~(self.user & self.csr_write) | ~own, "no_csr_write_in_user_mode")
 
         # What changed the state retires: nothing in the memory stage undoes it.
         effect = self.past(
             passes & (crossing | i.is_return | i.arm | i.disarm | i.handler_pad), "effect"
         )
-        self.always(~(began & effect) | self.commit, "retires")
-        self._invariants(checked, top, now)
+        self.later(~(began & effect) | self.commit, "retires")
+        self._invariants(checked, top)
 
-    def _invariants(self, checked, top, now):
-        """What is in execute is what decode makes of its word; what the memories put out is what belongs to
-        the instruction there."""
+        # The range that is shown, and the second cycle of a crossing.
+        for memory, name in ((starts, "starts"), (ends, "ends")):
+            expected = Mux(into, memory.watch[1].data, memory.watch[0].data)
+            self.always(~checked | (memory.shown.data == expected), name)
+        instruction = Cat(x.pc, self.x_insn, self.cid, self.restricted, a, b, self.depth, checked)
+        self.always(~(checked & judging) | (instruction == self.past(instruction, "instruction")), "stays")
+        self.helper(~(checked & judging) | (crossing_pad & (foreign == (~in_cur & ~in_par))), "judging")
+        self.helper(~(checked & judging) | (matrix.shown.data == matrix.watch[0].data), "matrix")
+        ready = self.probe(1, "core.security.shadow_stack.top_ready")
+        for memory, name in zip(self.entries, ("ra", "sp", "context"), strict=True):
+            self.helper(~(checked & ready) | (memory.shown.data == memory.watch[0].data), f"top_{name}")
+
+
+    def _invariants(self, checked, top):
+        """What is in execute is what decode makes of its word."""
         m, x, i = self.m, self.x, self.is_
+        m.submodules.x_decoder = decoder = Decoder(self.configuration())
+        m.d.comb += [decoder.insn.eq(self.x_word), decoder.misaligned.eq(x.pc[1])]
+        plain = self.x_valid & ~x.exception & ~x.interrupt
+        same = (
+            (x.control.security == decoder.control.security)
+            & (x.control.jump == decoder.control.jump)
+            & (x.control.csr == decoder.control.csr)
+            & (x.control.load == decoder.control.load)
+            & (x.control.store == decoder.control.store)
+            & (x.control.base_pc == decoder.control.base_pc)
+            & (x.control.mret == decoder.control.mret)
+            & (x.immediate == decoder.immediate.as_unsigned())
+        )
+        self.helper(~plain | same, "decoded")
+        cid = Cat(x.rd, x.control.size)
+        pads = i.entry_pad | i.local_pad | i.handler_pad
+        self.helper(~(plain & pads) | (cid == i.cid), "pad_cid")
+        known = pads | i.is_return | i.arm | i.disarm | i.mint
+        self.helper(~(self.x_valid & x.exception & ~self.early) | ~known, "legal")
+        nothing = x.control.security == 0
+        self.helper(~(self.x_valid & (x.exception | x.interrupt)) | nothing, "nothing")

@@ -45,7 +45,8 @@ class ShadowStackTop(FormalTop):
         unit_module.Memory = _WatchedMemory  # the module was imported for this top alone
         unit = ShadowStack(XfidesConfig(compartments=16, shadow_stack_entries=_CAPACITY))
         m.submodules.unit = Fragment.get(unit, None)  # made now, so that its memories are known
-        for name in ("x_target", "x_ra", "x_sp", "x_mark", "x_kind", "x_write", "push", "pop", "machine"):
+        names = ("x_target", "x_ra", "x_sp", "x_mark", "x_kind", "x_write", "x_grows", "push", "pop", "machine")
+        for name in names:
             m.d.comb += getattr(unit, name).eq(self.free(len(getattr(unit, name)), name))
         for port, prefix in ((unit.registers, "csr"), (unit.window, "window")):
             for name in port.signature.members:
@@ -63,6 +64,8 @@ class ShadowStackTop(FormalTop):
         self.assume(~(unit.push | unit.pop) | ~unit.machine)
         self.assume(~unit.push | ((unit.x_write | wrote) & ~unit.full))
         self.assume(~unit.pop | unit.present)
+        self.assume((~unit.push | unit.x_grows) & (~unit.pop | ~unit.x_grows))
+        self.assume(~(unit.push | unit.pop) | (number == 0xFFF))
         # Which of the extension's registers it is, is told from bits [11] and [4:0].
         self.assume(number.matches(*(int(csr) for csr in XfidesCSR), 0xFFF))
         self.assume(~registers.write | unit.machine | (number[8:] != 7))
