@@ -8,7 +8,9 @@ from amaranth.lib.memory import Memory
 from fides_core.config import XfidesConfig, preset
 from fides_core.core import core as core_module
 from fides_core.core import decode as decode_module
-from fides_core.core.control import ExecuteRequest, MemoryRequest, SecurityOp
+from fides_core.core.atomics import AtomicStep
+from fides_core.core.csr import implemented_csrs
+from fides_core.core.control import EFFECTS, ExecuteRequest, MemoryRequest, SecurityOp
 from fides_core.core.decoder import Decoder
 from fides_core.core.expander import Expander
 from fides_core.core.fetch import FetchStage
@@ -188,6 +190,7 @@ class SecurityTop(CoreTop):
                 x.interrupt | (x.exception & (x.cause == int(ExceptionCause.INSTRUCTION_ACCESS_FAULT)))
             ),
         ]
+        self.memory = MemoryRequest(probe(MemoryRequest.as_shape().size, "core.memory.current"))
         self.m_valid, self.commit = probe(1, "core.memory.valid"), probe(1, "core.memory.commit")
         self.trap = probe(1, "core.memory.trap")
         self.csr_write = probe(1, "core.csr.m_write")
@@ -208,11 +211,13 @@ class SecurityTop(CoreTop):
         self.m.d.sync += signal.eq(value)
         return signal
 
-    def later(self, condition, name):
-        """``always``, but claimed one cycle later, when the helpers of that cycle are proved."""
-        held = Signal(init=1, name=f"held_{name}")
-        self.m.d.sync += held.eq(condition)
-        self.always(held, name)
+    def later(self, condition, name, cycles=2):
+        """``always``, but claimed some cycles later, when what it follows from has been proved."""
+        for _ in range(cycles):
+            held = Signal(init=1, name=f"held_{name}")
+            self.m.d.sync += held.eq(condition)
+            condition = held
+        self.always(condition, name)
 
     def written(self, csr):
         """A CSR instruction writes a register in this cycle."""
@@ -254,17 +259,12 @@ class CompartmentsTop(SecurityTop):
         )
         into = Signal()
         shown = inside(starts.shown.data, ends.shown.data)
-        places = Cat(in_cur, in_any, in_par)
         m.d.comb += [
             into.eq(judging & foreign),
-            in_pad.eq(into & shown),
-            places.eq(
-                Mux(
-                    judging,
-                    self.past(places, "places"),
-                    Cat(shown, inside(self.any_start, self.any_end), inside(self.par_start, self.any_start)),
-                )
-            ),
+            in_cur.eq(shown & ~into),
+            in_pad.eq(shown & into),
+            in_any.eq(inside(self.any_start, self.any_end)),
+            in_par.eq(inside(self.par_start, self.any_start)),
             home.eq(in_any | (in_cur & ~self.restricted) | (in_par & self.restricted)),
         ]
         allowed = matrix.watch[0].data.bit_select(i.cid[:2], 1) & (i.cid < _COMPARTMENTS)
@@ -273,6 +273,9 @@ class CompartmentsTop(SecurityTop):
         # The monitor's duty; in U-mode nothing exceeds it.
         self.assume((self.past(self.running, "held") & self.user) | (held <= _ENTRIES))
         self.always(held <= _ENTRIES, "capacity")
+        self.assume(self.past(self.running, "cid") | (self.cid < _COMPARTMENTS))
+        self.helper(self.cid < _COMPARTMENTS, "implemented")
+        self.assume(top.context.cid < _COMPARTMENTS)
         empty = held == 0
         spilled = empty & (self.base != 0)
         full = (held == _ENTRIES) | (self.depth == 0xFFFF)
@@ -413,9 +416,12 @@ class CompartmentsTop(SecurityTop):
             expected = Mux(into, memory.watch[1].data, memory.watch[0].data)
             self.always(~checked | (memory.shown.data == expected), name)
         instruction = Cat(x.pc, self.x_insn, self.cid, self.restricted, a, b, self.depth, checked)
-        self.always(~(checked & judging) | (instruction == self.past(instruction, "instruction")), "stays")
-        self.helper(~(checked & judging) | (crossing_pad & (foreign == (~in_cur & ~in_par))), "judging")
+        waiting = judging | (self.probe(3, "core.security.fat_pointer.phase") != 0)
+        self.always(~(checked & waiting) | (instruction == self.past(instruction, "instruction")), "stays")
+        self.later(~(checked & judging) | (crossing_pad & (foreign == (~in_cur & ~in_par))), "judging", 1)
         self.helper(~(checked & judging) | (matrix.shown.data == matrix.watch[0].data), "matrix")
+        self.helper(~popping | (checked & i.handler_pad & ~self.m_valid), "popping")
+        self.helper(self.probe(1, "core.security.found") == found, "found")
         ready = self.probe(1, "core.security.shadow_stack.top_ready")
         for memory, name in zip(self.entries, ("ra", "sp", "context"), strict=True):
             self.helper(~(checked & ready) | (memory.shown.data == memory.watch[0].data), f"top_{name}")
@@ -427,21 +433,49 @@ class CompartmentsTop(SecurityTop):
         m.submodules.x_decoder = decoder = Decoder(self.configuration())
         m.d.comb += [decoder.insn.eq(self.x_word), decoder.misaligned.eq(x.pc[1])]
         plain = self.x_valid & ~x.exception & ~x.interrupt
-        same = (
-            (x.control.security == decoder.control.security)
-            & (x.control.jump == decoder.control.jump)
-            & (x.control.csr == decoder.control.csr)
-            & (x.control.load == decoder.control.load)
-            & (x.control.store == decoder.control.store)
-            & (x.control.base_pc == decoder.control.base_pc)
-            & (x.control.mret == decoder.control.mret)
-            & (x.immediate == decoder.immediate.as_unsigned())
+        same = (x.control.as_value() == decoder.control.as_value()) & (
+            x.immediate == decoder.immediate.as_unsigned()
         )
-        self.helper(~plain | same, "decoded")
+        self.helper(~plain | (same & decoder.legal & self.x_expander.legal), "decoded")
+        even = ~self.probe(32, "core.fetch.d_pc")[0]
+        self.helper((~self.x_valid | ~x.pc[0]) & even, "even")
         cid = Cat(x.rd, x.control.size)
         pads = i.entry_pad | i.local_pad | i.handler_pad
         self.helper(~(plain & pads) | (cid == i.cid), "pad_cid")
         known = pads | i.is_return | i.arm | i.disarm | i.mint
         self.helper(~(self.x_valid & x.exception & ~self.early) | ~known, "legal")
-        nothing = x.control.security == 0
+        # mint and revoke between their accesses.
+        phase = self.probe(3, "core.security.fat_pointer.phase")
+        blocked = self.probe(1, "core.security.capability_check.x_fault")
+        self.later((phase == 0) | ~blocked, "phase_at_home", 1)
+        slow = (x.control.security == SecurityOp.MINT) | (x.control.security == SecurityOp.REVOKE)
+        runs = plain & slow & self.user & self.pointers_on & ~self.m_valid
+        self.helper((phase == 0) | runs, "phase")
+        self.helper((phase == 0) | (self.probe(3, "core.security.fat_pointer.early") == 0), "phase_early")
+        step = self.probe(3, "core.execute.atomics.step")
+        atomic = plain & x.control.atomic & ~self.m_valid
+        begun = (step != AtomicStep.READ) | self.probe(1, "core.execute.atomics.loaded")
+        self.helper(~begun | atomic, "atomic")
+        waits = (
+            (self.m_valid & self.memory.access)
+            | (step == AtomicStep.READING) | (step == AtomicStep.WRITING)
+            | (phase == 1) | (phase == 3)
+        )  # fmt: skip
+        self.helper(self.due["dbus"] == waits, "due")
+        # A CSR instruction or mret in the memory stage is alone, and legal in its mode.
+        memory = self.memory
+        alone = self.m_valid & (memory.csr | memory.mret)
+        self.helper(~(alone & self.x_valid), "alone")
+        self.helper(~(self.m_valid & memory.csr & memory.mret), "one_of_them")
+        numbers = sorted(implemented_csrs(self.configuration()))
+        for valid, csr, number, mret, name in (
+            (self.x_valid, x.control.csr, x.immediate[5:17], x.control.mret, "x"),
+            (self.m_valid, memory.csr, memory.csr_number, memory.mret, "m"),
+        ):
+            legal = number.matches(*numbers) & (~self.user | (number[8:10] == 0))
+            self.helper(~(valid & csr) | legal, f"{name}_csr")
+            self.helper(~(valid & mret) | ~self.user, f"{name}_mret")
+        raised = self.x_valid & x.exception & ~x.interrupt
+        self.helper(~raised | x.cause.matches(1, 2, 3, 8, 11), "raised_in_decode")
+        nothing = (x.control.security == 0) & ~Cat(x.control[name] for name in EFFECTS).any()
         self.helper(~(self.x_valid & (x.exception | x.interrupt)) | nothing, "nothing")

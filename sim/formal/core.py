@@ -74,9 +74,10 @@ class CoreTop(FormalTop):
         for name in ("time", "software_interrupt", "timer_interrupt", "external_interrupt", "fence_i_done"):
             port = getattr(core, name)
             m.d.comb += port.eq(self.free(len(port), name))
+        self.due = {}  # a response is
         for name in ("ibus", "dbus"):
             bus = getattr(core, name)
-            due = Signal(name=f"{name}_due")
+            due = self.due[name] = Signal(name=f"{name}_due")
             granted = bus.req & bus.gnt
             m.d.comb += [
                 getattr(bus, port).eq(self.free(len(getattr(bus, port)), f"{name}_{port}"))

@@ -129,6 +129,7 @@ class FormalTop:
         self.m = Module()
         self.ports = []
         self.probes = {}  # signal: name in the flattened design
+        self._probed = {}
         self.running = Signal(name="formal_running")
         self.with_helpers = True  # mutants do without, so that it is a claim that fails
 
@@ -146,7 +147,9 @@ class FormalTop:
 
     def probe(self, shape, path: str) -> Signal:
         """A signal inside of the design, by its path from the top: "fetch.level"."""
-        signal = Signal(shape, name="probe_" + path.replace(".", "_"))
+        if path in self._probed:
+            return self._probed[path]
+        signal = self._probed[path] = Signal(shape, name="probe_" + path.replace(".", "_"))
         self.ports.append(signal)
         self.probes[signal.name] = path
         return signal

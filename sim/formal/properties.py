@@ -113,7 +113,7 @@ PROPERTIES = {
             },
         ),
         Property(
-            "compartments", "compartments:CompartmentsTop", "bmc", 8,
+            "compartments", "compartments:CompartmentsTop", "induction", 2,
             mutants={
                 "any pad": Mutant(_SECURITY + "extension", "x", "y"),
             },
