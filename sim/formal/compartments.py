@@ -9,8 +9,8 @@ from fides_core.config import XfidesConfig, preset
 from fides_core.core import core as core_module
 from fides_core.core import decode as decode_module
 from fides_core.core.atomics import AtomicStep
-from fides_core.core.csr import implemented_csrs
 from fides_core.core.control import EFFECTS, ExecuteRequest, MemoryRequest, SecurityOp
+from fides_core.core.csr import implemented_csrs
 from fides_core.core.decoder import Decoder
 from fides_core.core.expander import Expander
 from fides_core.core.fetch import FetchStage
@@ -88,6 +88,10 @@ class SecurityTop(CoreTop):
     """
 
     unfolded = ("core.security.*",)
+
+    def __init__(self):
+        super().__init__()
+        self._past = {}
 
     def configuration(self):
         xfides = XfidesConfig(compartments=_COMPARTMENTS, shadow_stack_entries=_ENTRIES)
@@ -205,15 +209,73 @@ class SecurityTop(CoreTop):
         """What is claimed."""
         raise NotImplementedError
 
+    def _invariants(self):
+        """What is in execute is what decode makes of its word."""
+        m, x, i = self.m, self.x, self.is_
+        m.submodules.x_decoder = decoder = Decoder(self.configuration())
+        m.d.comb += [decoder.insn.eq(self.x_word), decoder.misaligned.eq(x.pc[1])]
+        plain = self.x_valid & ~x.exception & ~x.interrupt
+        same = (x.control.as_value() == decoder.control.as_value()) & (
+            x.immediate == decoder.immediate.as_unsigned()
+        )
+        self.helper(~plain | (same & decoder.legal & self.x_expander.legal), "decoded")
+        even = ~self.probe(32, "core.fetch.d_pc")[0]
+        self.helper((~self.x_valid | ~x.pc[0]) & even, "even")
+        cid = Cat(x.rd, x.control.size)
+        pads = i.entry_pad | i.local_pad | i.handler_pad
+        self.helper(~(plain & pads) | (cid == i.cid), "pad_cid")
+        known = pads | i.is_return | i.arm | i.disarm | i.mint
+        self.helper(~(self.x_valid & x.exception & ~self.early) | ~known, "legal")
+        # mint and revoke between their accesses.
+        phase = self.probe(3, "core.security.fat_pointer.phase")
+        blocked = self.probe(1, "core.security.capability_check.x_fault")
+        self.later((phase == 0) | ~blocked, "phase_at_home", 1)
+        slow = (x.control.security == SecurityOp.MINT) | (x.control.security == SecurityOp.REVOKE)
+        runs = plain & slow & self.user & self.pointers_on & ~self.m_valid
+        self.helper((phase == 0) | runs, "phase")
+        self.helper((phase == 0) | (self.probe(3, "core.security.fat_pointer.early") == 0), "phase_early")
+        step = self.probe(3, "core.execute.atomics.step")
+        atomic = plain & x.control.atomic & ~self.m_valid
+        begun = (step != AtomicStep.READ) | self.probe(1, "core.execute.atomics.loaded")
+        self.helper(~begun | atomic, "atomic")
+        waits = (
+            (self.m_valid & self.memory.access)
+            | (step == AtomicStep.READING) | (step == AtomicStep.WRITING)
+            | (phase == 1) | (phase == 3)
+        )  # fmt: skip
+        self.helper(self.due["dbus"] == waits, "due")
+        # A CSR instruction or mret in the memory stage is alone, and legal in its mode.
+        memory = self.memory
+        alone = self.m_valid & (memory.csr | memory.mret)
+        self.helper(~(alone & self.x_valid), "alone")
+        self.helper(~(self.m_valid & memory.csr & memory.mret), "one_of_them")
+        numbers = sorted(implemented_csrs(self.configuration()))
+        for valid, csr, number, mret, name in (
+            (self.x_valid, x.control.csr, x.immediate[5:17], x.control.mret, "x"),
+            (self.m_valid, memory.csr, memory.csr_number, memory.mret, "m"),
+        ):
+            legal = number.matches(*numbers) & (~self.user | (number[8:10] == 0))
+            self.helper(~(valid & csr) | legal, f"{name}_csr")
+            self.helper(~(valid & mret) | ~self.user, f"{name}_mret")
+        raised = self.x_valid & x.exception & ~x.interrupt
+        self.helper(~raised | x.cause.matches(1, 2, 3, 8, 11), "raised_in_decode")
+        nothing = (x.control.security == 0) & ~Cat(x.control[name] for name in EFFECTS).any()
+        self.helper(~(self.x_valid & (x.exception | x.interrupt)) | nothing, "nothing")
+
     def past(self, value, name):
         """``value`` one cycle ago."""
-        signal = Signal(len(value), name=f"past_{name}")
+        if name in self._past:
+            return self._past[name]
+        signal = self._past[name] = Signal(len(value), name=f"past_{name}")
         self.m.d.sync += signal.eq(value)
         return signal
 
     def later(self, condition, name, cycles=2):
-        """``always``, but claimed some cycles later, when what it follows from has been proved."""
-        for _ in range(cycles):
+        """``always``, but claimed some cycles later, when what it follows from has been proved. With one
+        cycle: a helper."""
+        if cycles == 1 and not self.with_helpers:
+            return
+        for _ in range(cycles if self.with_helpers else 0):
             held = Signal(init=1, name=f"held_{name}")
             self.m.d.sync += held.eq(condition)
             condition = held
@@ -409,7 +471,9 @@ class CompartmentsTop(SecurityTop):
             passes & (crossing | i.is_return | i.arm | i.disarm | i.handler_pad), "effect"
         )
         self.later(~(began & effect) | self.commit, "retires")
-        self._invariants(checked, top)
+        self._retires(passes)
+        self._metadata()
+        self._invariants()
 
         # The range that is shown, and the second cycle of a crossing.
         for memory, name in ((starts, "starts"), (ends, "ends")):
@@ -427,55 +491,53 @@ class CompartmentsTop(SecurityTop):
             self.helper(~(checked & ready) | (memory.shown.data == memory.watch[0].data), f"top_{name}")
 
 
-    def _invariants(self, checked, top):
-        """What is in execute is what decode makes of its word."""
-        m, x, i = self.m, self.x, self.is_
-        m.submodules.x_decoder = decoder = Decoder(self.configuration())
-        m.d.comb += [decoder.insn.eq(self.x_word), decoder.misaligned.eq(x.pc[1])]
-        plain = self.x_valid & ~x.exception & ~x.interrupt
-        same = (x.control.as_value() == decoder.control.as_value()) & (
-            x.immediate == decoder.immediate.as_unsigned()
-        )
-        self.helper(~plain | (same & decoder.legal & self.x_expander.legal), "decoded")
-        even = ~self.probe(32, "core.fetch.d_pc")[0]
-        self.helper((~self.x_valid | ~x.pc[0]) & even, "even")
-        cid = Cat(x.rd, x.control.size)
-        pads = i.entry_pad | i.local_pad | i.handler_pad
-        self.helper(~(plain & pads) | (cid == i.cid), "pad_cid")
-        known = pads | i.is_return | i.arm | i.disarm | i.mint
-        self.helper(~(self.x_valid & x.exception & ~self.early) | ~known, "legal")
-        # mint and revoke between their accesses.
-        phase = self.probe(3, "core.security.fat_pointer.phase")
-        blocked = self.probe(1, "core.security.capability_check.x_fault")
-        self.later((phase == 0) | ~blocked, "phase_at_home", 1)
-        slow = (x.control.security == SecurityOp.MINT) | (x.control.security == SecurityOp.REVOKE)
-        runs = plain & slow & self.user & self.pointers_on & ~self.m_valid
-        self.helper((phase == 0) | runs, "phase")
-        self.helper((phase == 0) | (self.probe(3, "core.security.fat_pointer.early") == 0), "phase_early")
-        step = self.probe(3, "core.execute.atomics.step")
-        atomic = plain & x.control.atomic & ~self.m_valid
-        begun = (step != AtomicStep.READ) | self.probe(1, "core.execute.atomics.loaded")
-        self.helper(~begun | atomic, "atomic")
-        waits = (
-            (self.m_valid & self.memory.access)
-            | (step == AtomicStep.READING) | (step == AtomicStep.WRITING)
-            | (phase == 1) | (phase == 3)
-        )  # fmt: skip
-        self.helper(self.due["dbus"] == waits, "due")
-        # A CSR instruction or mret in the memory stage is alone, and legal in its mode.
-        memory = self.memory
-        alone = self.m_valid & (memory.csr | memory.mret)
-        self.helper(~(alone & self.x_valid), "alone")
-        self.helper(~(self.m_valid & memory.csr & memory.mret), "one_of_them")
-        numbers = sorted(implemented_csrs(self.configuration()))
-        for valid, csr, number, mret, name in (
-            (self.x_valid, x.control.csr, x.immediate[5:17], x.control.mret, "x"),
-            (self.m_valid, memory.csr, memory.csr_number, memory.mret, "m"),
-        ):
-            legal = number.matches(*numbers) & (~self.user | (number[8:10] == 0))
-            self.helper(~(valid & csr) | legal, f"{name}_csr")
-            self.helper(~(valid & mret) | ~self.user, f"{name}_mret")
-        raised = self.x_valid & x.exception & ~x.interrupt
-        self.helper(~raised | x.cause.matches(1, 2, 3, 8, 11), "raised_in_decode")
-        nothing = (x.control.security == 0) & ~Cat(x.control[name] for name in EFFECTS).any()
-        self.helper(~(self.x_valid & (x.exception | x.interrupt)) | nothing, "nothing")
+    def _retires(self, passes):
+        """What retires in U-mode with CEN has passed in execute, is what was there, and is reported."""
+        m, x, rvfi = self.m, self.x, self.rvfi
+        what = Cat(x.pc, self.x_insn)
+        passed, fired = Signal(), Signal(len(what))
+        with m.If(self.fires):
+            m.d.sync += [passed.eq(passes), fired.eq(what)]
+        checks = self.user & self.checks_on
+        self.always(~(self.commit & checks) | passed, "judged")
+        works = self.m_valid & ~self.memory.exception & ~self.memory.interrupt
+        self.helper(~(works & checks) | passed, "judged_before")
+        self.helper(~self.m_valid | (fired == Cat(self.memory.pc, self.probe(32, "core.m_insn"))), "fired")
+        reported = rvfi.valid & ~rvfi.trap
+        same = Cat(rvfi.pc_rdata[:32], rvfi.insn) == self.past(fired, "fired")
+        began = self.past(self.running, "running")
+        self.always(~began | (reported == self.past(self.commit, "commit")), "reported")
+        self.always(~(began & reported) | same, "reported_as_judged")
+
+    def _metadata(self):
+        """Whatever the data bus is asked in U-mode comes from the load, store or atomic in execute or, with
+        FEN, from a val, mint or revoke there that may stand where it does, about its own entry of the metadata
+        table; mint and revoke write what they should. Nothing is asked behind a trap."""
+        x, word, bus = self.x, self.x_word, self.core.dbus
+        funct3 = word[12:15]
+        asked = bus.req & bus.gnt & self.user
+        ordinary = word[:7].matches(0x03, 0x23, 0x2F)
+        custom1 = word[:7] == 0x2B
+        sized = (funct3 == 2) & (word[28:] == 0) & (word[25:28] <= 4)
+        val = custom1 & (sized | ((funct3 == 3) & (word[7:12] <= 4)))
+        mint = custom1 & (funct3 == 4) & (word[25:] == 0)
+        revoke = custom1 & (funct3 == 5) & (word[20:] == 0) & (word[7:12] == 0)
+        table = (val | mint | revoke) & self.pointers_on
+        self.always(~asked | (self.x_valid & ~self.early), "asked_by_an_instruction")
+        self.always(~(bus.req & self.trap), "none_behind_a_trap")
+        self.always(~asked | ordinary | table, "who_asks")
+        given = x.rs2[32:48]
+        index = Mux(mint, Mux(given == 0, self.mark, given), x.rs1[40:56])
+        entry = (Cat(Const(0, 3), self.table) + Cat(Const(0, 3), index))[:32]
+        asks = asked & ~ordinary
+        self.always(~asks | (bus.addr == entry), "entry")
+        self.always(~asks | (bus.be == 0xFF), "lanes")
+        self.always(~(asks & bus.we) | mint | revoke, "who_writes")
+        self.always(~(asks & bus.we & revoke) | (bus.wdata == 0), "revoked")
+        made = (bus.wdata[8:] == Cat(x.rs2[:24], x.rs1[:32])) & (bus.wdata[:8] != 0)
+        self.always(~(asks & bus.we & mint) | made, "minted")
+        stores = word[:7].matches(0x23, 0x2F)
+        self.always(~(asked & ordinary & bus.we) | stores, "loads_write_nothing")
+        checked = self.x_valid & ~self.early & self.user & self.checks_on
+        fault = self.probe(1, "core.security.capability_check.x_fault")
+        self.always(~(asked & checked) | ~fault | ordinary, "none_where_it_must_not_stand")
