@@ -322,7 +322,7 @@ class CompartmentsTop(SecurityTop):
         into = Signal()
         shown = inside(starts.shown.data, ends.shown.data)
         m.d.comb += [
-            into.eq(judging & foreign),
+            into.eq(judging & foreign & ~i.local_pad),
             in_cur.eq(shown & ~into),
             in_pad.eq(shown & into),
             in_any.eq(inside(self.any_start, self.any_end)),
@@ -365,9 +365,7 @@ class CompartmentsTop(SecurityTop):
 
         reason, crossing, pushes = Signal(3), Signal(), Signal()
         crossing_pad = Signal()
-        m.d.comb += crossing_pad.eq(
-            ~home & (i.entry_pad | (i.local_pad & in_cur)) & ~(self.restricted & ~in_cur & ~in_par)
-        )
+        m.d.comb += crossing_pad.eq(~home & (i.entry_pad | i.local_pad))
         new_cid, new_restricted = Signal(8), Signal()
         with m.If(~home & ~i.handler_pad):
             with m.If(~i.entry_pad & ~i.local_pad):

@@ -33,8 +33,8 @@ class FatPointerTop(FormalTop):
 
     Assumed of the core: an instruction of which an access has been granted stays as it is until it leaves;
     it leaves only when the unit lets it; responses answer requests; what a val had for pointer is there when
-    its entry comes; in U-mode the only register that is written is fmark; nothing else is there when a CSR is
-    written. The registers are undefined after reset: claims begin when each has been written.
+    its entry comes; in U-mode the only register that is written is fmark; execute is empty when a CSR
+    instruction names one. The registers are undefined after reset: claims begin when each has been written.
     """
 
     def properties(self):
@@ -116,7 +116,7 @@ class FatPointerTop(FormalTop):
         m.d.sync += last.eq(kept)
         self.assume(~begun | (last == kept))
         self.assume(~begun | (~unit.restore & ~registers.write))
-        self.assume(~registers.write | ~(unit.restore | unit.x_active))
+        self.assume((number == 0xFFF) | ~(unit.restore | unit.x_active))
         self.assume(~unit.restore | ~active)
 
         # val: the index, then the entry.
