@@ -18,10 +18,10 @@ from fides_core.core.multiplier import Multiplier
 
 from .harness import FormalTop
 
-__all__ = ["CoreTop"]
+__all__ = ["CoreTop", "cut"]
 
 
-def _cut(unit, outputs):
+def cut(unit, outputs):
     """``unit`` with the same ports and outputs from the function ``outputs``."""
 
     class Cut(unit):
@@ -61,8 +61,8 @@ class CoreTop(FormalTop):
         low, high, quotient = (self.free(64, name) for name in ("product_low", "product_high", "quotient"))
         divided = self.free(1, "divided")
         # The modules were imported for this top alone.
-        core_module.Multiplier = _cut(Multiplier, lambda unit: {"m_result": low, "w_result": high})
-        execute_module.Divider = _cut(
+        core_module.Multiplier = cut(Multiplier, lambda unit: {"m_result": low, "w_result": high})
+        execute_module.Divider = cut(
             Divider,
             lambda unit: {
                 "x_done": unit.x_request & divided,

@@ -116,8 +116,8 @@ PROPERTIES = {
         Property(
             "compartments", "compartments:CompartmentsTop", "induction", 4, mutant_depth=7,
             mutants={
-                "any compartment": Mutant(_SECURITY + "capability_check", "with m.If(foreign & ~allowed):",
-                                          "with m.If(0):"),
+                "any compartment": Mutant(_SECURITY + "capability_check", "with m.Elif(foreign & ~allowed):",
+                                          "with m.Elif(0):"),
                 "pad anywhere": Mutant(_SECURITY + "capability_check", "with m.Elif(foreign & ~in_current):",
                                        "with m.Elif(0):"),
                 "restricted fluid calls": Mutant(_SECURITY + "capability_check",
@@ -146,6 +146,13 @@ PROPERTIES = {
                                           "self.x_judge & user"),
                 "val writes": Mutant(_SECURITY + "fat_pointer", "self.x_we.eq(~is_val & storing)",
                                      "self.x_we.eq(is_val | storing)"),
+            },
+        ),
+        Property(
+            "checks_off", "equivalence:ChecksOffTop", "induction", 2,
+            mutants={
+                "masks addresses": Mutant(_SECURITY + "extension", "self.x_mask_addresses.eq(pointers_on & user)",
+                                          "self.x_mask_addresses.eq(user)"),
             },
         ),
         Property(
