@@ -5,6 +5,7 @@ from dataclasses import replace
 from amaranth.hdl import Assume, Cat, Const, Fragment, Module, Mux, Signal
 from amaranth.hdl._ast import Assign
 from amaranth.hdl._xfrm import StatementTransformer, ValueTransformer
+from amaranth.lib import data
 from amaranth.lib.memory import Memory
 
 from fides_core.config import XfidesConfig, preset
@@ -18,6 +19,7 @@ from fides_core.core.csr import implemented_csrs
 from fides_core.core.decode import DecodeStage
 from fides_core.core.divider import Divider
 from fides_core.core.expander import Expander
+from fides_core.core.memory import WritebackRequest
 from fides_core.core.multiplier import Multiplier
 from fides_core.core.rvfi import OPERANDS, RVFI_FIELDS
 from fides_core.isa.csrs import CSR, XfidesCSR
@@ -131,12 +133,16 @@ class ChecksOffTop(FormalTop):
                 m = Module()
                 memories.append(self)
                 for port in self.read_ports:
-                    index = len([p for p in ports[-1]])
+                    index = len(ports[-1])
                     ports[-1].append(port)
-                    m.d.comb += port.data.eq(read[index][: len(port.data)])
+                    m.d.comb += port.data.eq(Mux(is_zero(port), 0, read[index]))
                 return m
 
         ports = []
+
+        def is_zero(port):
+            """Register 0 of the register file."""
+            return (port.addr == 0) if len(port.addr) == 5 else Const(0)
 
         class SpyDecode(DecodeStage):
             def elaborate(self, platform):
@@ -228,33 +234,34 @@ class ChecksOffTop(FormalTop):
     def _as_tiny(self, path, signal, x_return, m_return, w_return):
         """What a register of `tiny` holds when that of the other core holds ``signal``."""
 
-        def without(layout, fields, condition):
-            parts = []
-            for name, field in layout:
-                part = signal[field.offset : field.offset + field.width]
-                parts.append(Mux(condition(name), 0, part) if name in fields else part)
-            return Cat(parts)
+        def without(fields, condition):
+            """``signal`` with some of its bits, (offset, width), 0 on a condition."""
+            mask = 0
+            for offset, width in fields:
+                mask |= ((1 << width) - 1) << offset
+            return signal & ~Mux(condition, Const(mask, len(signal)), 0)
 
+        def place(layout, *names):
+            """Offset and width of a field of a field."""
+            offset = 0
+            for name in names:
+                layout = layout if isinstance(layout, data.StructLayout) else layout.as_shape()
+                offset += layout[name].offset
+                width, layout = layout[name].width, layout[name].shape
+            return offset, width
+
+        second = ("late_control", "second")  # an operand that the late ALU would wait for
+        operands = [place(OPERANDS, name) for name in ("rs2_addr", "rs2_rdata")]
         if path == "execute.x":
-            layout = ExecuteRequest.as_shape()
-            control = layout["control"]
-            security = control.shape["security"] if not hasattr(control.shape, "as_shape") else (
-                control.shape.as_shape()["security"]
-            )
-            at = control.offset + security.offset
-            rs2 = layout["rs2"]
-            mask = Signal(len(signal))
-            self.m.d.comb += mask.eq(~(Const(15, len(signal)) << at))
-            kept = Signal(len(signal))
-            self.m.d.comb += kept.eq(signal & mask)
-            return Cat(
-                kept[: rs2.offset],
-                Mux(x_return, 0, kept[rs2.offset : rs2.offset + 64]),
-                kept[rs2.offset + 64 :],
-            )
-        for name, condition in (("x_operands", x_return), ("m_operands", m_return)):
-            if path == name:
-                return without(OPERANDS, ("rs2_addr", "rs2_rdata"), lambda _: condition)
+            fields = [place(ExecuteRequest, "rs2"), place(ExecuteRequest, *second)]
+            fields.append(place(ExecuteRequest, "control", "security"))
+            return without(fields, x_return)  # others have no security operation: claimed below
+        if path == "memory.current":
+            return without([place(MemoryRequest, *second)], m_return)
+        if path == "x_operands":
+            return without(operands, x_return)
+        if path == "m_operands":
+            return without(operands, m_return)
         if path in ("rvfi_rs2_addr", "rvfi_rs2_rdata"):
             return Mux(w_return, 0, signal)
         return signal
@@ -268,6 +275,11 @@ class ChecksOffTop(FormalTop):
         others = Cat(x.control[name] for name in (*EFFECTS, "keep_upper") if name not in ("jump", "ret"))
         idle &= ~x_return | (~others.any() & (x.control.result == Result.OTHER))
         idle &= ~x.late & ~memory.late
+        # Nothing writes register 0.
+        w = WritebackRequest(held["w"])
+        idle &= ~x.control.write | (x.rd != 0)
+        idle &= ~memory.write | (memory.rd != 0)
+        idle &= ~w.write | (w.rd != 0)
         for csr, number in ((x.control.csr, x.immediate[5:17]), (memory.csr, memory.csr_number)):
             idle &= ~csr | number.matches(*sorted(common))
         self.assume(began | idle)
