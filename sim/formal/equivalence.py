@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from amaranth.hdl import Assume, Cat, Const, Fragment, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Fragment, Module, Mux, Signal
 from amaranth.hdl._ast import Assign
 from amaranth.hdl._xfrm import StatementTransformer, ValueTransformer
 from amaranth.lib import data
@@ -98,21 +98,21 @@ def _is_return(word):
 
 class ChecksOffTop(FormalTop):
     """``tiny_fides`` with comctl as it is after reset does in every cycle what ``tiny`` does: the same
-    requests on both buses, the same retirement reports, the same writes to the register file and the counters,
-    for any code and data, waits, errors and interrupts. Three things are left out: instructions of Xfides and
-    CSRs that only one of them has, or misa, in decode; that a return waits for sp, which it reads for the
-    shadow stack, so that `tiny` is made to wait then; and what the reports say of that operand.
+    requests on both buses, the same retirement reports, the same writes to the register file and the
+    counters, for any code and data, waits, errors and interrupts. Left out: what decode must not meet, which
+    is instructions of Xfides, reserved compressed encodings that look like them or like a return, its CSRs
+    and misa; that a return waits for sp, which it reads for the shadow stack, so that ``tiny`` is made to
+    wait then; and what the reports say of that operand.
 
-    `tiny` has no state of its own here: its registers are those of the other core, and what it would put into
-    them next must be what that does. So the claims of one cycle make it hold forever. The memories of both
-    are cut: reads give the same, any values, and writes are compared.
+    ``tiny`` has no state of its own here: its registers are those of the other core, and what it would put
+    into them next must be what that does. The memories of both are cut: reads give the same, any values, and
+    writes are compared.
     """
 
     def properties(self):
         m = self.m
         tiny_config = replace(preset("tiny").with_rvfi().core, pmp_entries=0)
         xfides = XfidesConfig(compartments=4, shadow_stack_entries=16)
-        self._decodes = []
         pause = Signal()
         low, high, quotient = (self.free(64, name) for name in ("product_low", "product_high", "quotient"))
         divided = self.free(1, "divided")
@@ -196,9 +196,7 @@ class ChecksOffTop(FormalTop):
         # The state of `tiny`.
         began = Signal()
         m.d.sync += began.eq(self.running)
-        x_return, m_return, w_return = (
-            _is_return(held[name]) for name in ("x_insn", "m_insn", "rvfi_insn")
-        )
+        x_return, m_return, w_return = (_is_return(held[name]) for name in ("x_insn", "m_insn", "rvfi_insn"))
         for path, (signal, behind) in image.items():
             other = held[path]
             assert signal.init == other.init and signal.reset_less == other.reset_less, path

@@ -24,17 +24,17 @@ class _Choice:
 
 
 class FatPointerTop(FormalTop):
-    """Verdicts of val, mint and revoke are those of the contract, in 64 bits where the unit works modulo 2^32;
-    a val asks for one entry, that of its pointer, unless its index faults; mint and revoke write exactly the
-    entry the contract says, once, behind a read that shows it dead or live (none for the stack zone), and
-    nothing when they fault; a mint never uses cookie 0, and its result has the cookie that it wrote. fmark
-    changes only by a mint from it, by ``restore`` and by its CSR, which lowers it from U-mode. Without
-    ``x_active`` the unit asks for nothing, stops nothing and changes nothing.
+    """Verdicts of val, mint and revoke are those of the contract, in wide integers where the unit works
+    modulo powers of two; a val asks for one entry, that of its pointer, unless its index faults; mint and
+    revoke write exactly the entry the contract says, once, behind a read that shows it dead or live (none for
+    the stack zone), and nothing when they fault; a mint never uses cookie 0, and its result has the cookie
+    that it wrote. fmark changes only by a mint from it, by ``restore`` and by its CSR, which lowers it from
+    U-mode. Without ``x_active`` the unit asks for nothing, stops nothing and changes nothing.
 
-    Assumed of the core: an instruction of which an access has been granted stays as it is until it leaves;
-    it leaves only when the unit lets it; responses answer requests; what a val had for pointer is there when
-    its entry comes; in U-mode the only register that is written is fmark; execute is empty when a CSR
-    instruction names one. The registers are undefined after reset: claims begin when each has been written.
+    Assumed of the core: an instruction of which an access has been granted stays as it is until it leaves; it
+    leaves only when the unit lets it; responses answer requests; what a val had for pointer is there when its
+    entry comes; in U-mode the only register that is written is fmark; execute is empty when a CSR instruction
+    names one. The registers are undefined after reset: claims begin when each has been written.
     """
 
     def properties(self):
@@ -133,8 +133,11 @@ class FatPointerTop(FormalTop):
         refused = unit.x_request & unit.x_refused
         self.always(~here | (unit.x_fault == ((reason != 0) | refused)), "val_faults")
         self.always(~here | refused | (unit.x_reason == reason), "val_reason")
-        self.always(~here | ~refused | (unit.x_cause == int(ExceptionCause.LOAD_ACCESS_FAULT)), "val_refused")
-        self.always(~here | ~unit.x_fault | refused | (unit.x_cause == int(ExceptionCause.MEMORY)), "val_cause")
+        load_fault = int(ExceptionCause.LOAD_ACCESS_FAULT)
+        self.always(~here | ~refused | (unit.x_cause == load_fault), "val_refused")
+        self.always(
+            ~here | ~unit.x_fault | refused | (unit.x_cause == int(ExceptionCause.MEMORY)), "val_cause"
+        )
         self.always(~(active & is_val) | ~unit.x_wait, "val_stays_not")
 
         entry = unit.response_data
@@ -145,9 +148,7 @@ class FatPointerTop(FormalTop):
             _Choice()
             .otherwise(size == 0, MemoryFault.INVALID)
             .otherwise(entry[:8] != unit.m_pointer[32:40], MemoryFault.TEMPORAL)
-            .otherwise(
-                Cat(wide[:32], Const(0, 8)) + (Const(1, 40) << unit.m_size) > size, MemoryFault.BOUNDS
-            )
+            .otherwise(Cat(wide[:32], Const(0, 8)) + (Const(1, 40) << unit.m_size) > size, MemoryFault.BOUNDS)
         )
         judged = unit.m_check & unit.response & ~unit.response_error
         self.always(~judged | (unit.m_fault == (of_entry.value != 0)), "val_verdict")

@@ -29,13 +29,14 @@ class _WatchedMemory(Memory):
 
 class ShadowStackTop(FormalTop):
     """For one entry number, any: what was pushed as that entry, or what the monitor wrote into it through
-    comsel and comdata, is what the top shows when that entry is on top, and what comdata reads, as long as the
-    entry is on chip; whatever else is pushed, popped, written above the top without being pushed, or moved by
-    the monitor. ssdepth and ssbase change only by pushes, pops and their CSRs, and ``present``, ``spilled``,
-    ``full``, ``wide`` and ``matches`` are what the contract makes of them. 16 entries.
+    comsel and comdata, is what the top shows when that entry is on top, and what comdata reads, as long as
+    the entry is on chip; whatever else is pushed, popped, written above the top without being pushed, or
+    moved by the monitor. ssdepth and ssbase change only by pushes, pops and their CSRs, and ``present``,
+    ``spilled``, ``full``, ``wide`` and ``matches`` are what the contract makes of them. 16 entries.
 
-    Assumed of the core: it pushes only what it wrote in this cycle, or in the one before it with the same depth,
-    and never when full; pops only what is present; neither in M-mode; accesses to these CSRs only there. Of the monitor: it keeps
+    Assumed of the core: it pushes only what it wrote in this cycle, or in the one before it with the same
+    depth, and never when full; pops only what is present; neither in M-mode, nor while a CSR instruction
+    names a register; these CSRs are accessed in M-mode only. Of the monitor: it keeps
     ``0 <= ssdepth - ssbase <= 16``.
     """
 
@@ -45,7 +46,18 @@ class ShadowStackTop(FormalTop):
         unit_module.Memory = _WatchedMemory  # the module was imported for this top alone
         unit = ShadowStack(XfidesConfig(compartments=16, shadow_stack_entries=_CAPACITY))
         m.submodules.unit = Fragment.get(unit, None)  # made now, so that its memories are known
-        names = ("x_target", "x_ra", "x_sp", "x_mark", "x_kind", "x_write", "x_grows", "push", "pop", "machine")
+        names = (
+            "x_target",
+            "x_ra",
+            "x_sp",
+            "x_mark",
+            "x_kind",
+            "x_write",
+            "x_grows",
+            "push",
+            "pop",
+            "machine",
+        )
         for name in names:
             m.d.comb += getattr(unit, name).eq(self.free(len(getattr(unit, name)), name))
         for port, prefix in ((unit.registers, "csr"), (unit.window, "window")):
@@ -57,7 +69,9 @@ class ShadowStackTop(FormalTop):
 
         # The environment.
         number = registers.number
-        writes = {csr: registers.write & (number == int(csr)) for csr in (XfidesCSR.SSDEPTH, XfidesCSR.SSBASE)}
+        writes = {
+            csr: registers.write & (number == int(csr)) for csr in (XfidesCSR.SSDEPTH, XfidesCSR.SSBASE)
+        }
         depth, base = Signal(16), Signal(16)  # by the contract
         wrote = Signal()
         self.assume(~(unit.push & unit.pop))
