@@ -188,6 +188,28 @@ class CompartmentsTop(SecurityTop):
         own = self.csr_number[8:] == 7
         self.later(~(self.user & self.csr_write) | ~own, "no_csr_write_in_user_mode")
 
+        # What a push leaves on top.
+        entry, is_pushed = Signal(Frame), passes & pushes
+        m.d.comb += [
+            entry.ra.eq(a),
+            entry.sp.eq(b),
+            entry.kind.eq(i.arm),
+            entry.context.cid.eq(self.cid),
+            entry.context.restricted.eq(self.restricted),
+            entry.mark.eq(self.mark),
+        ]
+        arrived = top.as_value() == self.past(entry.as_value(), "entry")
+        self.later(~began | ~self.past(is_pushed, "pushes") | arrived, "entry")
+        # What the proofs of the units assume.
+        push, write, full_, present = (
+            self.probe(1, f"core.security.shadow_stack.{name}")
+            for name in ("push", "x_write", "full", "present")
+        )
+        self.always(~push | (write & ~full_ & self.user & ~pops), "push_allowed")
+        self.always(~pops | (present & self.user), "pop_allowed")
+        number = self.probe(12, "core.security.registers__number")
+        self.always(~self.x_valid | (number == 0xFFF), "no_register_named")
+
         # What changed the state retires: nothing in the memory stage undoes it.
         effect = self.past(passes & (crossing | i.is_return | i.arm | i.disarm | i.handler_pad), "effect")
         self.later(~(began & effect) | self.commit, "retires")
@@ -254,7 +276,7 @@ class CompartmentsTop(SecurityTop):
         index = Mux(mint, Mux(given == 0, self.mark, given), x.rs1[40:56])
         entry = (Cat(Const(0, 3), self.table) + Cat(Const(0, 3), index))[:32]
         asks = asked & ~ordinary
-        self.always(~asks | (bus.addr == entry), "entry")
+        self.always(~asks | (bus.addr == entry), "table_entry")
         self.always(~asks | (bus.be == 0xFF), "lanes")
         self.always(~(asks & bus.we) | mint | revoke, "who_writes")
         self.always(~(asks & bus.we & revoke) | (bus.wdata == 0), "revoked")

@@ -149,6 +149,9 @@ PROPERTIES = {
                     "self.machine | (self.number[8:10] == 0)",
                     "self.machine | (self.number[8] == 1)",
                 ),
+                "forgets the caller": Mutant(
+                    _EXTENSION, "stack.x_context.eq(check.context)", "stack.x_context.eq(0)",
+                ),
                 "another entry": Mutant(
                     _CORE + "execute",
                     "Cat(Const(0, 3), security.index, Const(0, 45))",
