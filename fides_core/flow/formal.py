@@ -38,6 +38,7 @@ setattr -unset init w:* w:formal_running %d
 opt_clean
 memory_collect
 memory_nordff
+{memories}
 opt_expr
 opt_merge
 opt_expr
@@ -73,14 +74,15 @@ def properties() -> dict:
 
 
 def _forget_memories(text: str) -> str:
-    """Let the register file begin with any contents but a zero in register 0, and the predictor with any."""
+    """Let the register file begin with any contents but a zero in register 0, and the memories of the
+    predictor and of the security units with any."""
 
     def forget(match: re.Match) -> str:
         head, name, middle, zeros = match.groups()
         kept = 64 if name == "registers" else 0
         return f"{head}{name}{middle}'" + "x" * (len(zeros) - kept) + zeros[:kept]
 
-    names = "registers|targets|counters|returns"
+    names = "registers|targets|counters|returns|starts|ends|matrix|ra|sp|context"
     pattern = rf'(parameter \\MEMID "\\\\)({names})("\n(?:.*\n){{5}}    connect \\DATA \d+)\'(0+)$'
     return re.sub(pattern, forget, text, flags=re.MULTILINE)
 
@@ -98,7 +100,8 @@ def _write_top(item, mutant, directory: Path) -> str:
     probes = [
         f"delete -input w:{name}\nconnect -nounset -set {name} {path}" for name, path in top.probes.items()
     ]
-    return _SCRIPT.format(probes="\n".join(probes))
+    memories = [f"memory_map c:{pattern}" for pattern in top.unfolded]
+    return _SCRIPT.format(probes="\n".join(probes), memories="\n".join(memories))
 
 
 def _smtbmc(directory: Path, name: str, arguments: list[str]) -> str:

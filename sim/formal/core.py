@@ -18,10 +18,10 @@ from fides_core.core.multiplier import Multiplier
 
 from .harness import FormalTop
 
-__all__ = ["CoreTop"]
+__all__ = ["CoreTop", "cut"]
 
 
-def _cut(unit, outputs):
+def cut(unit, outputs):
     """``unit`` with the same ports and outputs from the function ``outputs``."""
 
     class Cut(unit):
@@ -48,27 +48,36 @@ class CoreTop(FormalTop):
     csrs = False
     fetch_errors = True
 
+    def configuration(self):
+        """The core's configuration."""
+        return replace(preset("tiny").with_rvfi(csrs=self.csrs).core, pmp_entries=self.pmp)
+
+    def core_submodule(self, core):
+        """What becomes the submodule ``core``."""
+        return core
+
     def properties(self):
         m = self.m
-        config = replace(preset("tiny").with_rvfi(csrs=self.csrs).core, pmp_entries=self.pmp)
         low, high, quotient = (self.free(64, name) for name in ("product_low", "product_high", "quotient"))
         divided = self.free(1, "divided")
         # The modules were imported for this top alone.
-        core_module.Multiplier = _cut(Multiplier, lambda unit: {"m_result": low, "w_result": high})
-        execute_module.Divider = _cut(
+        core_module.Multiplier = cut(Multiplier, lambda unit: {"m_result": low, "w_result": high})
+        execute_module.Divider = cut(
             Divider,
             lambda unit: {
                 "x_done": unit.x_request & divided,
                 "x_result": Mux(unit.x_request, quotient, unit.x_a),
             },
         )
-        m.submodules.core = core = Core(config)
+        core = Core(self.configuration())
+        m.submodules.core = self.core_submodule(core)
         for name in ("time", "software_interrupt", "timer_interrupt", "external_interrupt", "fence_i_done"):
             port = getattr(core, name)
             m.d.comb += port.eq(self.free(len(port), name))
+        self.due = {}  # a response is
         for name in ("ibus", "dbus"):
             bus = getattr(core, name)
-            due = Signal(name=f"{name}_due")
+            due = self.due[name] = Signal(name=f"{name}_due")
             granted = bus.req & bus.gnt
             m.d.comb += [
                 getattr(bus, port).eq(self.free(len(getattr(bus, port)), f"{name}_{port}"))

@@ -8,9 +8,9 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import find_spec, spec_from_loader
 from pathlib import Path
 
-from amaranth.hdl import Assert, Assume, ClockDomain, Elaboratable, Module, Signal
+from amaranth.hdl import Assert, Assume, ClockDomain, Elaboratable, Fragment, Module, Signal
 
-__all__ = ["Mutant", "Property", "mutated", "FormalTop"]
+__all__ = ["Mutant", "Property", "mutated", "release", "FormalTop"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Property:
     ``top``: "module:class" in this package, without arguments or with ``arguments``. ``method``: "bmc" (all
     states that are ``depth`` cycles or fewer from reset, whatever the registers held before it) or
     "induction" (all reachable states, by ``depth``-induction). ``quick``: part of the quick set. ``mutants``:
-    each must fail within ``mutant_depth`` cycles from reset.
+    each must fail within ``mutant_depth`` cycles from reset; they go with the property, unless
+    ``nightly_mutants``.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Property:
     arguments: tuple = ()
     quick: bool = False
     mutant_depth: int = 10
+    nightly_mutants: bool = False
 
 
 class _MutatingFinder:
@@ -89,6 +91,20 @@ def mutated(mutant: Mutant | None):
         sys.modules.update(kept)
 
 
+def release(fragment: Fragment, paths):
+    """Take the reset from registers of a fragment, named by their paths in it ("csr.machine"), so that they
+    begin with any value. Raises ValueError if there is no such register."""
+    for path in paths:
+        *modules, name = path.split(".")
+        inner = fragment
+        for module in modules:
+            inner = inner.find_subfragment(module)
+        written = [signal for signal in inner.statements["sync"]._lhs_signals() if signal.name == name]
+        if len(written) != 1:
+            raise ValueError(f"{len(written)} registers are called {path}")
+        written[0]._reset_less = True
+
+
 class _Claim(Elaboratable):
     """An assertion as a module, which gives it a name in reports. It holds where ``holds`` is not driven."""
 
@@ -108,10 +124,14 @@ class FormalTop:
     Registers start with any value; the first cycle is a reset, and ``self.running`` is high afterwards.
     """
 
+    #: Patterns of memories (by their path in the flattened design) that become registers.
+    unfolded = ()
+
     def __init__(self):
         self.m = Module()
         self.ports = []
         self.probes = {}  # signal: name in the flattened design
+        self._probed = {}
         self.running = Signal(name="formal_running")
         self.with_helpers = True  # mutants do without, so that it is a claim that fails
 
@@ -129,7 +149,9 @@ class FormalTop:
 
     def probe(self, shape, path: str) -> Signal:
         """A signal inside of the design, by its path from the top: "fetch.level"."""
-        signal = Signal(shape, name="probe_" + path.replace(".", "_"))
+        if path in self._probed:
+            return self._probed[path]
+        signal = self._probed[path] = Signal(shape, name="probe_" + path.replace(".", "_"))
         self.ports.append(signal)
         self.probes[signal.name] = path
         return signal

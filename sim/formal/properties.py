@@ -5,6 +5,10 @@ from .harness import Mutant, Property
 __all__ = ["PROPERTIES"]
 
 _CORE = "fides_core.core."
+_STACK = "fides_core.security.shadow_stack"
+_POINTER = "fides_core.security.fat_pointer"
+_CHECK = "fides_core.security.capability_check"
+_EXTENSION = "fides_core.security.extension"
 
 PROPERTIES = {
     item.name: item
@@ -65,6 +69,125 @@ PROPERTIES = {
             mutants={
                 "overlooks short jumps": Mutant(_CORE + "execute", "address[1:] == self.next_pc[1:]",
                                                 "address[3:] == self.next_pc[3:]"),
+            },
+        ),
+        Property(
+            "shadow_stack", "shadow_stack:ShadowStackTop", "induction", 2, quick=True,
+            mutants={
+                "top ready at once": Mutant(_STACK, "self.top_ready.eq(~changed)", "self.top_ready.eq(1)"),
+                "writes when full": Mutant(
+                    _STACK,
+                    "push.en.eq(self.x_write & ~self.full & ~self.machine)",
+                    "push.en.eq(self.x_write & ~self.machine)",
+                ),
+                "forgets the kind": Mutant(_STACK, "frame.kind.eq(self.x_kind)", "frame.kind.eq(0)"),
+                "half of the target": Mutant(
+                    _STACK, "Cat(self.x_target[32:], self.x_sp[32:]) != 0", "self.x_sp[32:] != 0",
+                ),
+                "full one late": Mutant(
+                    _STACK,
+                    "self.full.eq((same_slot & self.present)",
+                    "self.full.eq((same_slot & self.present & depth[4])",
+                ),
+                "pops none": Mutant(_STACK, "Cat(1, (~self.x_grows).replicate(15))", "Cat(1, Const(0, 15))"),
+            },
+        ),
+        Property(
+            "fat_pointer", "fat_pointer:FatPointerTop", "induction", 2, quick=True, mutant_depth=12,
+            mutants={
+                "as if one byte": Mutant(
+                    _POINTER, "last.eq(address + ((1 << self.m_size) - 1)[:4])", "last.eq(address)",
+                ),
+                "far below the object": Mutant(_POINTER, "(offset[24:] == 0) & ~left[25]", "~left[25]"),
+                "any cookie": Mutant(
+                    _POINTER, "entry[:8] != self.m_pointer[32:40]", "entry[:7] != self.m_pointer[32:39]",
+                ),
+                "cookie 0": Mutant(_POINTER, "lfsr[0] | (lfsr[:8] == 0)", "lfsr[0]"),
+                "cookie moves on": Mutant(_POINTER, "with m.If(~is_mint | self.x_fire):", "with m.If(1):"),
+                "mint over a live entry": Mutant(_POINTER, "Mux(size != 0, MemoryFault.INVALID, 0)", "0"),
+                "revoke in the stack zone": Mutant(
+                    _POINTER, "(pointed == 0) | (in_zone & in_table)", "pointed == 0",
+                ),
+                "raises the mark": Mutant(_POINTER, "self.machine | below_mark", "1"),
+                "above the mark": Mutant(
+                    _POINTER,
+                    "(~Mux(sets_mark, datum, pointed))[:16])[16]",
+                    "(~Mux(sets_mark, datum, pointed))[:16] + 1)[16]",
+                ),
+                "objects that end at 2^32": Mutant(_POINTER, "(carry & (self.x_total[:32] != 0))", "carry"),
+                "with checks off": Mutant(
+                    _POINTER, "active.eq(self.x_active & ~self.x_block & ", "active.eq(~self.x_block & ",
+                ),
+            },
+        ),
+        Property(
+            "compartments", "compartments:CompartmentsTop", "induction", 4, quick=True, mutant_depth=7,
+            nightly_mutants=True,
+            mutants={
+                "any compartment": Mutant(_CHECK, "with m.Elif(foreign & ~allowed):", "with m.Elif(0):"),
+                "pad anywhere": Mutant(_CHECK, "with m.Elif(foreign & ~in_current):", "with m.Elif(0):"),
+                "restricted fluid calls": Mutant(
+                    _CHECK, "with m.Elif(foreign & context.restricted):", "with m.Elif(0):",
+                ),
+                "local pads": Mutant(_CHECK, "with m.If(self.x_local & ~in_current):", "with m.If(0):"),
+                "returns with any sp": Mutant(_STACK, "(self.top.sp == self.x_sp[:32])", "1"),
+                "returns to handlers": Mutant(
+                    _EXTENSION,
+                    "stack.present & stack.matches & ~stack.top.kind",
+                    "stack.present & stack.matches",
+                ),
+                "unwinds to calls": Mutant(
+                    _EXTENSION, "found.eq(stack.matches & stack.top.kind)", "found.eq(stack.matches)",
+                ),
+                "pops behind a trap": Mutant(
+                    _EXTENSION,
+                    "committed.eq(checked & self.x_commit)",
+                    "committed.eq(checked & self.x_advance)",
+                ),
+                "U-mode writes currcom": Mutant(
+                    _CORE + "csr",
+                    "self.machine | (self.number[8:10] == 0)",
+                    "self.machine | (self.number[8] == 1)",
+                ),
+                "forgets the caller": Mutant(
+                    _EXTENSION, "stack.x_context.eq(check.context)", "stack.x_context.eq(0)",
+                ),
+                "another entry": Mutant(
+                    _CORE + "execute",
+                    "Cat(Const(0, 3), security.index, Const(0, 45))",
+                    "Cat(Const(0, 4), security.index, Const(0, 44))",
+                ),
+                "revoke leaves the base": Mutant(_POINTER, "self.x_set.eq(is_mint)", "self.x_set.eq(1)"),
+                "asks behind a trap": Mutant(
+                    _CORE + "execute",
+                    "(table_request & ~refused & valid & self.m_ready)) & ~self.kill",
+                    "(table_request & ~refused & valid & self.m_ready))",
+                ),
+                "with checks off": Mutant(
+                    _EXTENSION, "self.x_judge & pointers_on & user", "self.x_judge & user",
+                ),
+                "val writes": Mutant(
+                    _POINTER, "self.x_we.eq(~is_val & storing)", "self.x_we.eq(is_val | storing)",
+                ),
+            },
+        ),
+        Property(
+            "checks_off", "equivalence:ChecksOffTop", "induction", 2, mutant_depth=9,
+            mutants={
+                "masks addresses": Mutant(
+                    _EXTENSION, "self.x_mask_addresses.eq(pointers_on & user)", "self.x_mask_addresses.eq(1)",
+                ),
+                "judges with checks off": Mutant(
+                    _EXTENSION, "checked.eq(self.x_judge & enabled)", "checked.eq(self.x_judge)",
+                ),
+                "addresses of the table": Mutant(
+                    _CORE + "execute",
+                    "table_op = security.table_op if xfides else Const(0)",
+                    "table_op = Const(1) if xfides else Const(0)",
+                ),
+                "stores what mint stores": Mutant(
+                    _CORE + "execute", "lanes.table.eq(table_op)", "lanes.table.eq(1)",
+                ),
             },
         ),
         Property(

@@ -7,7 +7,12 @@ from fides_core.flow import formal, tools
 
 PROPERTIES = formal.properties()
 MUTANTS = [
-    pytest.param(item, mutant, id=f"{item.name}-{mutant}", marks=[] if item.quick else [pytest.mark.nightly])
+    pytest.param(
+        item,
+        mutant,
+        id=f"{item.name}-{mutant}",
+        marks=[] if item.quick and not item.nightly_mutants else [pytest.mark.nightly],
+    )
     for item in PROPERTIES.values()
     for mutant in item.mutants
 ]
@@ -58,6 +63,21 @@ def test_a_failure_names_claim_and_trace(monkeypatch, capsys):
 def test_unknown_name(capsys):
     assert formal.main(["no_such_property"]) == 2
     assert "reservation" in capsys.readouterr().err
+
+
+def test_release_takes_the_reset_from_registers_that_exist():
+    from amaranth.hdl import Fragment, Module, Signal
+
+    harness = formal._formal("harness")
+    inner, outer, register = Module(), Module(), Signal(name="register")
+    inner.d.sync += register.eq(~register)
+    outer.submodules.unit = inner
+    fragment = Fragment.get(outer, None)
+    with pytest.raises(ValueError, match="0 registers are called unit.other"):
+        harness.release(fragment, ["unit.other"])
+    assert not register.reset_less
+    harness.release(fragment, ["unit.register"])
+    assert register.reset_less
 
 
 def test_a_mutant_that_does_not_apply_is_an_error():
