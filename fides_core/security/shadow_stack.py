@@ -45,6 +45,7 @@ class ShadowStack(wiring.Component):
 
     def __init__(self, config: XfidesConfig):
         self._capacity = config.shadow_stack_entries
+        self._cid_bits = (config.compartments - 1).bit_length()  # others of an entry's cid are 0
         super().__init__(
             {
                 "x_target": In(64),
@@ -108,7 +109,12 @@ class ShadowStack(wiring.Component):
                 "context",
                 Comsel.ENTRY_CONTEXT,
                 Cat(frame.context, frame.kind, frame.mark),
-                Cat(word[:10], word[FidesContext.FMARK : FidesContext.FMARK + 16]),
+                Cat(
+                    word[: self._cid_bits],
+                    Const(0, 8 - self._cid_bits),
+                    word[8:10],
+                    word[FidesContext.FMARK : FidesContext.FMARK + 16],
+                ),
                 Cat(self.top.context, self.top.kind, self.top.mark),
             ),
         )

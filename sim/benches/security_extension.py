@@ -686,8 +686,8 @@ class Core:
                         | entry.kind << FidesContext.KIND
                         | entry.fmark << FidesContext.FMARK
                     )
-                # The bits between kind and fmark are not kept.
-                word |= rnd.getrandbits(6) << 10
+                # The bits between kind and fmark are not kept, nor those of a cid that is too high.
+                word |= rnd.getrandbits(6) << 10 | rnd.getrandbits(8) & -state.compartments & 0xFF
                 result += self.window(number, Comsel.ENTRY_RA, ra | rnd.getrandbits(32) << 32)
                 result += self.window(number, Comsel.ENTRY_SP, sp)
                 result += self.window(number, Comsel.ENTRY_CONTEXT, word)

@@ -13,6 +13,7 @@ from .harness import FormalTop
 __all__ = ["ShadowStackTop"]
 
 _CAPACITY = 16
+_COMPARTMENTS = 16
 _BITS = 4
 
 
@@ -44,7 +45,7 @@ class ShadowStackTop(FormalTop):
         m = self.m
         _WatchedMemory.made = []
         unit_module.Memory = _WatchedMemory  # the module was imported for this top alone
-        unit = ShadowStack(XfidesConfig(compartments=16, shadow_stack_entries=_CAPACITY))
+        unit = ShadowStack(XfidesConfig(compartments=_COMPARTMENTS, shadow_stack_entries=_CAPACITY))
         m.submodules.unit = Fragment.get(unit, None)  # made now, so that its memories are known
         names = (
             "x_target",
@@ -131,7 +132,7 @@ class ShadowStackTop(FormalTop):
                 "context",
                 Comsel.ENTRY_CONTEXT,
                 lambda f: Cat(f.context, f.kind, f.mark),
-                Cat(word[:10], word[16:32]),
+                Cat(word[:8] & (_COMPARTMENTS - 1), word[8:10], word[16:32]),
             ),
         )
         # The top is there when the change of depth is a cycle ago, and the monitor's mode as well; comdata
