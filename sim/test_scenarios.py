@@ -1,8 +1,7 @@
 """Scenarios of who calls whom, and attacks on the way control flows, as programs on the core, in lockstep
 with the golden model.
 
-A scenario is a chain of functions in compartments 1, 2, 3, in restricted fluid code (254) and in complete
-fluid code (255), as the authors of FIDES number them. The last one executes ebreak, which shows that it ran.
+The last function of a chain executes ebreak, which shows that it ran.
 """
 
 from collections import Counter
@@ -17,12 +16,12 @@ from fides_core.isa.causes import ControlFlowFault as Fault
 from fides_core.isa.csrs import XfidesCSR
 from fides_core.isa.xfides import PadKind, checkcap
 from fides_core.soc.memory_map import MAIN_MEMORY_BASE
+from fides_core.software.call_scenarios import CALL_SCENARIOS, FLUID, RESTRICTED, TO_2
 from fides_core.software.episode_monitor import CODE, DATA, Episode, Layout, monitor_segments
 from fides_core.software.label_code import LabelCode
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-RESTRICTED, FLUID = 254, 255
 RA, SP, T0, T1, S1 = 1, 2, 5, 6, 9
 STUB = "stub"
 
@@ -105,38 +104,9 @@ def chain(places, allowed=()) -> World:
     return world
 
 
-TO_2 = {(1, 2)}
-SCENARIOS = [
-    ("to itself", [1, 1], (), None),
-    ("to an allowed one", [1, 2], TO_2, None),
-    ("to a denied one", [1, 2], (), Fault.DENIED),
-    ("the other way round", [1, 2], {(2, 1)}, Fault.DENIED),
-    ("through complete fluid to itself", [1, 255, 1], (), None),
-    ("through complete fluid to an allowed one", [1, 255, 2], TO_2, None),
-    ("through complete fluid to a denied one", [1, 255, 2], (), Fault.DENIED),
-    ("through complete fluid twice", [1, 255, 255, 2], TO_2, None),
-    ("through restricted fluid to itself", [1, 254, 1], (), None),
-    ("through restricted fluid to an allowed one", [1, 254, 2], TO_2, Fault.RESTRICTED),
-    ("through restricted fluid to a denied one", [1, 254, 2], (), Fault.RESTRICTED),
-    ("through restricted fluid twice", [1, 254, 254, 1], (), None),
-    ("255-254 to itself", [1, 255, 254, 1], (), None),
-    ("255-254 to an allowed one", [1, 255, 254, 2], TO_2, Fault.RESTRICTED),
-    ("254-255 to itself", [1, 254, 255, 1], (), None),
-    ("laundering: 254-255 to an allowed one", [1, 254, 255, 2], TO_2, Fault.RESTRICTED),
-    ("254-1-255 to itself", [1, 254, 1, 255, 1], (), None),
-    ("254-1-255 to an allowed one", [1, 254, 1, 255, 2], TO_2, None),
-    ("254-1-255 to a denied one", [1, 254, 1, 255, 2], (), Fault.DENIED),
-    ("254-1 to an allowed one", [1, 254, 1, 2], TO_2, None),
-    ("two steps", [1, 2, 3], {(1, 2), (2, 3)}, None),
-    ("two steps, for which the first has the permission", [1, 2, 3], {(1, 2), (1, 3)}, Fault.DENIED),
-    ("back into the first", [1, 2, 1], {(1, 2), (2, 1)}, None),
-    ("through the callee's fluid code", [1, 2, 255, 3], {(1, 2), (2, 3)}, None),
-    ("through the callee's fluid code, with the caller's permission", [1, 2, 255, 3], {(1, 2), (1, 3)},
-     Fault.DENIED),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("places, allowed, fault", [s[1:] for s in SCENARIOS], ids=[s[0] for s in SCENARIOS])
+@pytest.mark.parametrize(
+    "places, allowed, fault", [s[1:] for s in CALL_SCENARIOS], ids=[s[0] for s in CALL_SCENARIOS]
+)
 def test_who_calls_whom(checker, places, allowed, fault):
     """All return, and the first caller ends in its own context, whatever was refused on the way."""
     outcome = run(checker, chain(places, allowed), "f0")

@@ -25,7 +25,7 @@ __all__ = [
     "measure_callbacks",
 ]  # fmt: skip
 
-ELEMENTS = 20_000
+ELEMENTS = 100_000
 #: The two who can judge a crossing, on one core.
 PRESETS_MEASURED = ("fides", "fides_monitor")
 #: Where the iterator is, by its name in the program; and the published cost beside that in the same

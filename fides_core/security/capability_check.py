@@ -14,11 +14,12 @@ from amaranth.lib.wiring import In, Out
 from ..config import XfidesConfig
 from ..isa.causes import ControlFlowFault
 from ..isa.csrs import Comsel, XfidesCSR
+from ..isa.xfides import RANGE_ALIGN
 from .registers import Context, RegisterPort, TableWindow, number_pattern
 
 __all__ = ["CapabilityCheck"]
 
-_GRAIN = 6  # log2 of the range granularity in bytes
+_GRAIN = (RANGE_ALIGN - 1).bit_length()
 _MATRIX_WIDTH = 64
 
 

@@ -145,9 +145,7 @@ class SecurityExtension(wiring.Component):
 
         m.submodules.readback = readback = Readback()
         m.d.comb += [
-            readback.registers.number.eq(registers.number),
-            readback.registers.write.eq(registers.write),
-            readback.registers.wdata.eq(registers.wdata),
+            *self._register_port(readback),
             readback.locked.eq(locked),
         ]
         rdata.append(readback.rdata)
@@ -162,9 +160,7 @@ class SecurityExtension(wiring.Component):
                 monitor.x_pc.eq(self.x_pc),
                 monitor.x_op.eq(self.x_op),
                 monitor.locked.eq(locked),
-                monitor.registers.number.eq(registers.number),
-                monitor.registers.write.eq(registers.write),
-                monitor.registers.wdata.eq(registers.wdata),
+                *self._register_port(monitor),
             ]
             rdata.append(monitor.rdata)
             monitor_fault = monitor.x_reason != 0
@@ -176,9 +172,7 @@ class SecurityExtension(wiring.Component):
             m.submodules.shadow_stack = stack = ShadowStack(config)
             for unit in (check, stack):
                 m.d.comb += [
-                    unit.registers.number.eq(registers.number),
-                    unit.registers.write.eq(registers.write),
-                    unit.registers.wdata.eq(registers.wdata),
+                    *self._register_port(unit),
                     unit.window.number.eq(number),
                     unit.window.item.eq(item),
                     unit.window.locked.eq(locked),
@@ -211,9 +205,7 @@ class SecurityExtension(wiring.Component):
                 pointer.response_data.eq(self.response_data),
                 pointer.machine.eq(self.machine),
                 pointer.locked.eq(locked),
-                pointer.registers.number.eq(registers.number),
-                pointer.registers.write.eq(registers.write),
-                pointer.registers.wdata.eq(registers.wdata),
+                *self._register_port(pointer),
                 self.x_tag.eq(pointer.x_tag),
                 self.x_minted.eq(pointer.x_minted),
                 self.x_table_op.eq(pointer.x_table_op),
@@ -253,6 +245,11 @@ class SecurityExtension(wiring.Component):
             value = value | other
         m.d.comb += self.rdata.eq(value)
         return m
+
+    def _register_port(self, unit):
+        """Statements that connect ``unit``'s register port."""
+        ours, its = self.registers, unit.registers
+        return [its.number.eq(ours.number), its.write.eq(ours.write), its.wdata.eq(ours.wdata)]
 
     def _compartments(self, m, check, stack, enabled, x_reason):
         """Sections 5 to 7: capability check and shadow stack together."""

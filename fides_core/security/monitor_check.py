@@ -13,11 +13,12 @@ from ..config import XfidesConfig
 from ..core.control import SecurityOp
 from ..isa.causes import CrossingTrap
 from ..isa.csrs import MonitorCSR, XfidesCSR
+from ..isa.xfides import RANGE_ALIGN
 from .registers import Context, RegisterPort, number_pattern
 
 __all__ = ["MonitorCheck"]
 
-_GRAIN = 6  # log2 of the range granularity in bytes
+_GRAIN = (RANGE_ALIGN - 1).bit_length()
 
 
 class MonitorCheck(wiring.Component):

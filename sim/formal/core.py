@@ -18,7 +18,7 @@ from fides_core.core.multiplier import Multiplier
 
 from .harness import FormalTop
 
-__all__ = ["CoreTop", "cut"]
+__all__ = ["CoreTop", "cut_arithmetic"]
 
 
 def cut(unit, outputs):
@@ -31,6 +31,21 @@ def cut(unit, outputs):
             return m
 
     return Cut
+
+
+def cut_arithmetic(top: FormalTop) -> None:
+    """Cut multiplier and divider in every core that ``top`` makes from now on; of several, alike."""
+    low, high, quotient = (top.free(64, name) for name in ("product_low", "product_high", "quotient"))
+    divided = top.free(1, "divided")
+    # The modules were imported for this top alone.
+    core_module.Multiplier = cut(Multiplier, lambda unit: {"m_result": low, "w_result": high})
+    execute_module.Divider = cut(
+        Divider,
+        lambda unit: {
+            "x_done": unit.x_request & divided,
+            "x_result": Mux(unit.x_request, quotient, unit.x_a),
+        },
+    )
 
 
 class CoreTop(FormalTop):
@@ -58,17 +73,7 @@ class CoreTop(FormalTop):
 
     def properties(self):
         m = self.m
-        low, high, quotient = (self.free(64, name) for name in ("product_low", "product_high", "quotient"))
-        divided = self.free(1, "divided")
-        # The modules were imported for this top alone.
-        core_module.Multiplier = cut(Multiplier, lambda unit: {"m_result": low, "w_result": high})
-        execute_module.Divider = cut(
-            Divider,
-            lambda unit: {
-                "x_done": unit.x_request & divided,
-                "x_result": Mux(unit.x_request, quotient, unit.x_a),
-            },
-        )
+        cut_arithmetic(self)
         core = Core(self.configuration())
         m.submodules.core = self.core_submodule(core)
         for name in ("time", "software_interrupt", "timer_interrupt", "external_interrupt", "fence_i_done"):

@@ -12,19 +12,16 @@ from fides_core.config import XfidesConfig, preset
 from fides_core.core import core as core_module
 from fides_core.core import counters as counters_module
 from fides_core.core import decode as decode_module
-from fides_core.core import execute as execute_module
 from fides_core.core.control import EFFECTS, ExecuteRequest, MemoryRequest, Result, SecurityOp
 from fides_core.core.core import Core
 from fides_core.core.csr import implemented_csrs
 from fides_core.core.decode import DecodeStage
-from fides_core.core.divider import Divider
 from fides_core.core.expander import Expander
 from fides_core.core.memory import WritebackRequest
-from fides_core.core.multiplier import Multiplier
 from fides_core.core.rvfi import OPERANDS, RVFI_FIELDS
 from fides_core.isa.csrs import CSR, XfidesCSR
 
-from .core import cut
+from .core import cut_arithmetic
 from .harness import FormalTop
 
 __all__ = ["ChecksOffTop"]
@@ -114,16 +111,7 @@ class ChecksOffTop(FormalTop):
         tiny_config = replace(preset("tiny").with_rvfi().core, pmp_entries=0)
         xfides = XfidesConfig(compartments=4, shadow_stack_entries=16)
         pause = Signal()
-        low, high, quotient = (self.free(64, name) for name in ("product_low", "product_high", "quotient"))
-        divided = self.free(1, "divided")
-        core_module.Multiplier = cut(Multiplier, lambda unit: {"m_result": low, "w_result": high})
-        execute_module.Divider = cut(
-            Divider,
-            lambda unit: {
-                "x_done": unit.x_request & divided,
-                "x_result": Mux(unit.x_request, quotient, unit.x_a),
-            },
-        )
+        cut_arithmetic(self)
         read = [self.free(64, f"read{i}") for i in range(8)]
         memories = []
         decodes = []

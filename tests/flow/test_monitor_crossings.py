@@ -18,18 +18,18 @@ from fides_core.isa.causes import ControlFlowFault as Fault
 from fides_core.isa.causes import ExceptionCause
 from fides_core.isa.csrs import MonitorCSR, XfidesCSR
 from fides_core.isa.xfides import PadKind, checkcap
+from fides_core.software.call_scenarios import CALL_SCENARIOS, FLUID, RESTRICTED, TO_2
 from fides_core.software.image import SW, build_image, with_argument
 from fides_core.software.scenarios import LEGAL, load_attacks
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 CONFIG = PRESETS["fides_monitor"]
-RESTRICTED, FLUID, PROBE = 254, 255, 4
+PROBE = 4
 COMPARTMENTS = (0, 1, 2, 3, PROBE)
 PLACES = (*COMPARTMENTS, RESTRICTED, FLUID)
 EXIT_CONTROL_FLOW, EXIT_EXCEPTION = 64, 128  # sw/monitor/hypercalls.h
 MAX_CYCLES = 3_000_000
-TO_2 = {(1, 2)}
 ATTACKS = load_attacks(SW / "demo" / "attacks.toml")
 
 
@@ -132,31 +132,11 @@ def chain(places, allowed=()) -> World:
 
 
 SCENARIOS = [
-    ("to itself", [1, 1], (), None),
-    ("to an allowed one", [1, 2], TO_2, None),
-    ("to a denied one", [1, 2], (), Fault.DENIED),
-    ("the other way round", [1, 2], {(2, 1)}, Fault.DENIED),
-    ("through complete fluid to itself", [1, 255, 1], (), None),
-    ("through complete fluid to an allowed one", [1, 255, 2], TO_2, None),
-    ("through complete fluid to a denied one", [1, 255, 2], (), Fault.DENIED),
-    ("through restricted fluid to itself", [1, 254, 1], (), None),
-    ("through restricted fluid to an allowed one", [1, 254, 2], TO_2, Fault.RESTRICTED),
-    ("through restricted fluid to a denied one", [1, 254, 2], (), Fault.RESTRICTED),
-    ("255-254 to itself", [1, 255, 254, 1], (), None),
-    ("254-255 to itself", [1, 254, 255, 1], (), None),
-    ("laundering: 254-255 to an allowed one", [1, 254, 255, 2], TO_2, Fault.RESTRICTED),
-    ("254-1-255 to an allowed one", [1, 254, 1, 255, 2], TO_2, None),
-    ("254-1-255 to a denied one", [1, 254, 1, 255, 2], (), Fault.DENIED),
+    *CALL_SCENARIOS,
     ("to 0, which fluid code's pads name, too", [1, 0], {(1, 0)}, None),
     ("to 0, denied", [1, 0], (), Fault.DENIED),
     ("through restricted fluid to itself, with the permission to call 0", [1, 254, 1], {(1, 0)}, None),
     ("from 0", [1, 0, 255, 2], {(1, 0), (0, 2)}, None),
-    ("two steps", [1, 2, 3], {(1, 2), (2, 3)}, None),
-    ("two steps, for which the first has the permission", [1, 2, 3], {(1, 2), (1, 3)}, Fault.DENIED),
-    ("back into the first", [1, 2, 1], {(1, 2), (2, 1)}, None),
-    ("through the callee's fluid code", [1, 2, 255, 3], {(1, 2), (2, 3)}, None),
-    ("through the callee's fluid code, with the caller's permission", [1, 2, 255, 3], {(1, 2), (1, 3)},
-     Fault.DENIED),
 ]  # fmt: skip
 
 
