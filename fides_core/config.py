@@ -153,6 +153,12 @@ class CoreConfig:
             raise ValueError("CSR accesses are reported on the retirement port: rvfi_csrs needs rvfi")
 
     @property
+    def late_verdict(self) -> bool:
+        """Whether a val is judged one cycle after its entry has come, in writeback: a word of the data cache
+        is late in its cycle. Tightly-coupled memory answers early, but cannot undo what follows."""
+        return self.xfides is not None and self.xfides.fat_pointers and self.dcache is not None
+
+    @property
     def march(self) -> str:
         """The compiler's -march (GCC 12 and LLVM spelling)."""
         extensions = ["zicsr", "zifencei"]

@@ -46,21 +46,26 @@ class DataCache(wiring.Component):
 
     ``clean`` until ``clean_done``: every dirty line is written back and stays valid; requests are not granted
     meanwhile. ``miss``: one cycle for each line asked for.
+
+    ``withdraw``, left out unless ``withdrawable``: the request granted in the cycle before, if there was one,
+    is void, it has no effect and no response. There must be no request in that cycle.
     """
 
-    def __init__(self, config: CacheConfig, cacheable: Region):
+    def __init__(self, config: CacheConfig, cacheable: Region, *, withdrawable: bool = False):
         self._config = config
         self._cacheable = cacheable
-        super().__init__(
-            {
-                "bus": In(DataBus),
-                "axi": Out(Axi4()),
-                "clean": In(1),
-                "clean_done": Out(1),
-                "miss": Out(1),
-                "writeback_error": Out(1),
-            }
-        )
+        ports = {
+            "bus": In(DataBus),
+            "axi": Out(Axi4()),
+            "clean": In(1),
+            "clean_done": Out(1),
+            "miss": Out(1),
+            "writeback_error": Out(1),
+        }
+        self._withdrawable = withdrawable
+        if withdrawable:
+            ports["withdraw"] = In(1)
+        super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()
@@ -75,6 +80,7 @@ class DataCache(wiring.Component):
 
         state = Signal(_State)
         pending = Signal()
+        due = pending & ~self.withdraw if self._withdrawable else pending
         address = Signal(32)  # its index walks through all sets after reset
         we = Signal(reset_less=True)
         lanes = Signal(8, reset_less=True)
@@ -103,7 +109,7 @@ class DataCache(wiring.Component):
             bus.gnt.eq(looking & ~self.clean),
             granted.eq(bus.req & bus.gnt),
             cached.eq(inside(address, [self._cacheable])),
-            stores.eq(looking & pending & known & we),
+            stores.eq(looking & due & known & we),
             filling.eq((state == _State.FILL) & axi.rvalid),
         ]
 
@@ -184,7 +190,7 @@ class DataCache(wiring.Component):
         )
         m.d.comb += [
             bus.rdata.eq(word),
-            bus.rvalid.eq((looking & pending & known) | (state == _State.ANSWER)),
+            bus.rvalid.eq((looking & due & known) | (state == _State.ANSWER)),
             bus.err.eq(~looking & failed),
         ]
 
@@ -231,7 +237,7 @@ class DataCache(wiring.Component):
             m.d.sync += [address_sent.eq(0), data_sent.eq(0)]
         m.d.comb += self.writeback_error.eq((state == _State.EVICTED) & axi.bvalid & axi.bresp[1])
 
-        m.d.comb += self.miss.eq(looking & pending & ~known & cached)
+        m.d.comb += self.miss.eq(looking & due & ~known & cached)
         m.d.sync += [pending.eq(granted), held_lanes.eq(0)]
         # Whether a request is made is known late; what is kept without one means nothing.
         with m.If(looking & (~pending | known)):
@@ -257,7 +263,7 @@ class DataCache(wiring.Component):
                 m.d.sync += [beat.eq(0), failed.eq(0)]
                 with m.If(stores):
                     m.d.sync += held_lanes.eq(lanes)
-                with m.If(pending & ~known):
+                with m.If(due & ~known):
                     with m.If(~cached):
                         m.d.sync += state.eq(Mux(we, _State.WRITE, _State.READ))
                         # What is sent leaves by way of the register.
@@ -266,7 +272,7 @@ class DataCache(wiring.Component):
                         m.d.sync += state.eq(_State.EVICT)
                     with m.Else():
                         m.d.sync += state.eq(_State.REQUEST)
-                with m.Elif(self.clean & ~pending & ~self.clean_done):
+                with m.Elif(self.clean & ~due & ~self.clean_done):
                     m.d.sync += [state.eq(_State.CLEAN), cleaning.eq(1)]
                     m.d.sync += address[line_bit:tag_bit].eq(0)
                     if ways > 1:

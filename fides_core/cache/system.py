@@ -25,7 +25,7 @@ class MemorySystem(wiring.Component):
     """``ibus``, ``dbus``: the core's; ``iaxi``, ``daxi``: AXI4 managers, the first only reads.
     ``executable``:
     where instructions may be fetched from, ``cacheable``: what the data cache holds, bases and sizes in
-    bytes.
+    bytes. ``withdraw``: see ``DataCache``, only with a late verdict.
 
     ``fence_i`` is held high, without data requests, until ``fence_i_done``: first the data cache is written
     back, then the instruction cache forgets what it holds. ``icache_miss``, ``dcache_miss``: strobes.
@@ -38,23 +38,29 @@ class MemorySystem(wiring.Component):
             raise ValueError("a core with tightly-coupled memory has no caches")
         self._config = config
         self._executable, self._cacheable = executable, cacheable
-        super().__init__(
-            {
-                "ibus": In(InstructionBus),
-                "dbus": In(DataBus),
-                "iaxi": Out(Axi4()),
-                "daxi": Out(Axi4()),
-                "fence_i": In(1),
-                "fence_i_done": Out(1),
-                "icache_miss": Out(1),
-                "dcache_miss": Out(1),
-            }
-        )
+        ports = {
+            "ibus": In(InstructionBus),
+            "dbus": In(DataBus),
+            "iaxi": Out(Axi4()),
+            "daxi": Out(Axi4()),
+            "fence_i": In(1),
+            "fence_i_done": Out(1),
+            "icache_miss": Out(1),
+            "dcache_miss": Out(1),
+        }
+        if config.late_verdict:
+            ports["withdraw"] = In(1)
+        super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.icache = icache = InstructionCache(self._config.icache, self._executable)
-        m.submodules.dcache = dcache = DataCache(self._config.dcache, self._cacheable)
+        late_verdict = self._config.late_verdict
+        m.submodules.dcache = dcache = DataCache(
+            self._config.dcache, self._cacheable, withdrawable=late_verdict
+        )
+        if late_verdict:
+            m.d.comb += dcache.withdraw.eq(self.withdraw)
         connect(m, flipped(self.ibus), icache.bus)
         connect(m, flipped(self.dbus), dcache.bus)
         connect(m, icache.axi, flipped(self.iaxi))

@@ -48,6 +48,8 @@ class Core(wiring.Component):
             "timer_interrupt": In(1),
             "external_interrupt": In(1),
         }
+        if config.late_verdict:
+            ports["withdraw"] = Out(1)  # the data request granted in the cycle before, if any, is void
         if config.rvfi:
             ports["rvfi"] = Out(rvfi_signature(config))
         super().__init__(ports)
@@ -168,7 +170,7 @@ class Core(wiring.Component):
             multiplier.x_word.eq(execute.current.control.word),
             multiplier.m_enable.eq(memory.ready),
             w_result.eq(Mux(w.late, multiplier.w_result, w.result)),
-            decode.w_forward.write.eq(w.write),
+            decode.w_forward.write.eq(w.write & ~memory.w_fault if config.late_verdict else w.write),
             decode.w_forward.rd.eq(w.rd),
             decode.w_forward.ready.eq(1),
             decode.w_forward.value.eq(w_result),
@@ -206,7 +208,8 @@ class Core(wiring.Component):
             "d_done": decode.x_valid,
             "x_valid": execute.valid,
             "x_done": execute.m_valid,
-            "m_done": memory.commit,
+            # With m_trap: the instruction in writeback traps, the one in memory is dropped.
+            "m_done": memory.commit | memory.w_fault if config.late_verdict else memory.commit,
             "m_trap": memory.trap,
         }.items():
             signal = Signal(len(source), name=f"pipeline_{name}")
@@ -241,7 +244,8 @@ class Core(wiring.Component):
         return m
 
     def _security(self, m, execute, memory, csr):
-        m.submodules.security = extension = SecurityExtension(self._config.xfides)
+        late_verdict = self._config.late_verdict
+        m.submodules.security = extension = SecurityExtension(self._config.xfides, late_verdict=late_verdict)
         view, current, dbus = execute.security, execute.current, self.dbus
         m.d.comb += [
             extension.x_op.eq(current.control.security),
@@ -258,6 +262,7 @@ class Core(wiring.Component):
             extension.x_granted.eq(view.granted),
             extension.x_refused.eq(view.refused),
             view.wait.eq(extension.x_wait),
+            view.pad_wait.eq(extension.x_pad_wait),
             view.interruptible.eq(extension.x_interruptible),
             view.fault.eq(extension.x_fault),
             view.cause.eq(extension.x_cause),
@@ -288,6 +293,14 @@ class Core(wiring.Component):
             extension.registers.wdata.eq(csr.m_wdata),
             csr.extension_rdata.eq(extension.rdata),
         ]
+        if late_verdict:
+            m.d.comb += [
+                memory.judged.eq(extension.m_checking),
+                memory.w_fault.eq(extension.w_fault),
+                csr.record.eq(memory.record),
+                csr.unretire.eq(extension.w_fault),
+                self.withdraw.eq(extension.w_fault),
+            ]
         # Known late, counted a cycle later: no instruction behind them can look sooner.
         crossing, spill = Signal(), Signal()
         m.d.sync += [crossing.eq(extension.crossing), spill.eq(extension.spill)]

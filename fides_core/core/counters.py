@@ -7,7 +7,7 @@ exact value, the word and what has gathered. The scan stores its sum by way of t
 which so needs no second multiplexer.
 """
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import enum, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -40,10 +40,13 @@ class CounterMemory(wiring.Component):
     the bits of ``fixed`` stay as they are in the slot. In a cycle with ``write``, which only goes with
     ``access``, the slot becomes ``wdata``, and an increment of that cycle is lost. Without ``access`` the
     outputs mean nothing and ``operation`` must be NONE.
+
+    ``retired_late``: minstret's increment is one of the cycle before; an access sees it.
     """
 
-    def __init__(self, counters: int, slots: int):
+    def __init__(self, counters: int, slots: int, *, retired_late: bool = False):
         self._counters = counters
+        self._retired_late = retired_late
         self._slots = slots
         super().__init__(
             {
@@ -82,15 +85,17 @@ class CounterMemory(wiring.Component):
             pending = Signal(width, name=f"pending{i}")
             here = Signal(name=f"here{i}")
             m.d.comb += here.eq(slot == i)
-            with m.If(here):
-                m.d.comb += waiting.eq(pending)
             more = Signal(width, name=f"more{i}")
+            late = i == _RETIRED and self._retired_late
+            with m.If(here):
+                m.d.comb += waiting.eq(more if late else pending)
             m.d.comb += more.eq(pending + self.increment[i])
-            if i == _RETIRED:
+            if i == _RETIRED and not late:
                 # Whether an instruction retires is known late: a choice takes less time than the sum.
                 one_more = Signal(width)
                 m.d.comb += [one_more.eq(pending + 1), more.eq(Mux(self.increment[i], one_more, pending))]
-            m.d.sync += pending.eq(Mux(here & store, self.increment[i] & ~self.access, more))
+            left = Const(0) if late else self.increment[i] & ~self.access
+            m.d.sync += pending.eq(Mux(here & store, left, more))
 
         value = Signal(64)
         m.d.comb += [

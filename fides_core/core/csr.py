@@ -92,7 +92,9 @@ class CSRFile(wiring.Component):
 
     ``trap``: enter the handler, with ``trap_pc`` (64 bits, even), ``trap_cause``, ``trap_interrupt``,
     ``trap_value``. ``mret``: return. ``handler``: trap vector for the last trap taken; ``mepc`` the return
-    address. Not in a cycle with ``m_write``. ``pmp``: what a write changes holds from the next cycle on, but
+    address. Not in a cycle with ``m_write``. With ``config.late_verdict``, mepc, mcause and mtval are written
+    with ``record`` instead, which comes before ``trap`` or with it; ``unretire``: the instruction that
+    retired in the cycle before has trapped. ``pmp``: what a write changes holds from the next cycle on, but
     ``ignored`` from the one after it.
     """
 
@@ -134,6 +136,8 @@ class CSRFile(wiring.Component):
         }
         if counters > 3:
             ports["events"] = In(counters - 3)
+        if config.late_verdict:
+            ports |= {"record": In(1), "unretire": In(1)}
         super().__init__(ports)
 
     def elaborate(self, platform):
@@ -191,7 +195,8 @@ class CSRFile(wiring.Component):
         # Whole registers in the counters' memory: their slots, and whether a write changes them.
         mtvec_slot, zero_slot = counters, counters + 1
         pmp_slot = 16 if zero_slot < 16 else 32
-        m.submodules.memory = memory = CounterMemory(counters, pmp_slot + (16 if config.pmp_entries else 0))
+        slots = pmp_slot + (16 if config.pmp_entries else 0)
+        m.submodules.memory = memory = CounterMemory(counters, slots, retired_late=config.late_verdict)
         writable = Signal()
         m.d.comb += memory.slot.eq(zero_slot)
         # mcycle.. at 0xB00 and their shadows at 0xC00; registers at 0x800 and 0xF00 are none of them.
@@ -300,8 +305,14 @@ class CSRFile(wiring.Component):
         uncounted = Signal()
         m.d.comb += uncounted.eq(Mux(self.m_write & selected(CSR.MCOUNTINHIBIT), wdata[2], inhibit[2]))
         # Halting for a debugger (dcsr.stopcount) would stop the increments here.
+        counts = self.retire & ~uncounted
+        if config.late_verdict:
+            retired = Signal()
+            # What writes minstret is not counted itself.
+            m.d.sync += retired.eq(counts & ~(self.m_write & selected(CSR.MINSTRET)))
+            counts = retired & ~self.unretire
         m.d.comb += memory.increment.eq(
-            Cat(~inhibit[0], Const(0, 1), self.retire & ~uncounted, *self._events(inhibit[3:]))
+            Cat(~inhibit[0], Const(0, 1), counts, *self._events(inhibit[3:]))
         )
         with m.If(self.m_write):
             with m.Switch(self.m_number):
@@ -344,6 +355,12 @@ class CSRFile(wiring.Component):
                                     entry.locked.eq(byte[7]),
                                 ]
 
+        record = [
+            epc.eq(self.trap_pc[1:]),
+            cause.eq(self.trap_cause),
+            cause_interrupt.eq(self.trap_interrupt),
+            value.eq(self.trap_value),
+        ]
         # A debug module's halt request and single step would enter here, as a trap to another vector.
         with m.If(self.trap):
             m.d.sync += [
@@ -351,11 +368,9 @@ class CSRFile(wiring.Component):
                 status.mie.eq(0),
                 status.mpie.eq(status.mie),
                 status.mpp.eq(machine),
-                epc.eq(self.trap_pc[1:]),
-                cause.eq(self.trap_cause),
-                cause_interrupt.eq(self.trap_interrupt),
-                value.eq(self.trap_value),
             ]
+            if not config.late_verdict:
+                m.d.sync += record
         with m.Elif(self.mret):
             m.d.sync += [
                 machine.eq(status.mpp),
@@ -365,6 +380,9 @@ class CSRFile(wiring.Component):
                 # Leaving M-mode clears MPRV (privileged ISA, section 3.1.6.3).
                 status.mprv.eq(status.mprv & status.mpp),
             ]
+        if config.late_verdict:
+            with m.If(self.record):
+                m.d.sync += record
         return m
 
     def _events(self, inhibit):

@@ -32,7 +32,10 @@ class MemoryStage(wiring.Component):
     core goes on at the handler one cycle later, as after ``mret``. ``commit``: the instruction here completes
     without an exception; ``certain``: the same, known early, of one that makes no access.
     ``security_fault``: the extension finds a memory fault in the response of this cycle;
-    ``security_no_value``: mtval is 0. ``product``: the multiplier's low half for the instruction here.
+    ``security_no_value``: mtval is 0. With ``config.late_verdict`` it says so one cycle later instead,
+    ``w_fault``: the instruction that was here traps, the one that is here is dropped. That it may
+    (``judged``) is known before; ``record``: cause, address and value of a trap are those of the instruction
+    here, which will trap, if at all, before anything can read them. ``product``: the multiplier's low half for the instruction here.
     ``forward.value`` is that of a load's data also while the stage is empty, for AMOs in execute.
     ``reserve``: an LR completes. ``w_result``: what is in writeback, for the late ALU. ``taken``: what the
     late branch here does; ``mispredicted``: fetch has gone the other way, everything younger must be dropped,
@@ -57,6 +60,7 @@ class MemoryStage(wiring.Component):
                 "w_result": In(64),
                 "security_fault": In(1),
                 "security_no_value": In(1),
+                **({"judged": In(1), "w_fault": In(1), "record": Out(1)} if config.late_verdict else {}),
                 "pc_high": In(32),
                 "csr_access": Out(CSRAccess),
                 "csr_rdata": In(64),
@@ -79,24 +83,28 @@ class MemoryStage(wiring.Component):
         m = Module()
         current = Signal(MemoryRequest, reset_less=True)
         m.d.comb += self.current.eq(current)
+        late_verdict = self._config.late_verdict
         m.submodules.lanes = lanes = LoadLanes()
 
         done = Signal()
         bus_error = Signal()
+        # An instruction that is here unless one ahead of it traps in writeback.
+        stays = self.valid & ~self.w_fault if late_verdict else self.valid
         m.d.comb += [
             done.eq(~current.access | self.response),
             bus_error.eq(current.access & self.response & self.response_error),
-            self.empty.eq(~self.valid),
-            self.ready.eq(~(self.valid & ~done)),
+            self.empty.eq(~self.valid & ~self.w_fault if late_verdict else ~self.valid),
+            self.ready.eq(~(stays & ~done)),
         ]
         with m.If(self.ready):
             m.d.sync += [self.valid.eq(self.x_valid), current.eq(self.x_request)]
 
         decided = current.exception | current.interrupt
-        settled = self.valid & done
+        settled = stays & done
+        traps = settled & (decided | bus_error | self.security_fault)
         m.d.comb += [
-            self.certain.eq(self.valid & ~decided),
-            self.trap.eq(settled & (decided | bus_error | self.security_fault)),
+            self.certain.eq(stays & ~decided),
+            self.trap.eq(traps | self.w_fault if late_verdict else traps),
             self.commit.eq(settled & ~(decided | bus_error | self.security_fault)),
             self.trap_pc.eq(Cat(current.pc, Mux(current.far, self.pc_high, 0))),
             self.trap_cause.eq(current.cause),
@@ -111,8 +119,11 @@ class MemoryStage(wiring.Component):
             m.d.comb += self.trap_cause.eq(
                 Mux(current.store, ExceptionCause.STORE_ACCESS_FAULT, ExceptionCause.LOAD_ACCESS_FAULT)
             )
-        with m.Elif(self.security_fault):
+        with m.Elif(self.judged if late_verdict else self.security_fault):
             m.d.comb += self.trap_cause.eq(ExceptionCause.MEMORY)
+        if late_verdict:
+            # Checks are made in U-mode only, which is left by a trap alone.
+            m.d.comb += self.record.eq(settled & (decided | bus_error | self.judged))
 
         m.d.comb += [
             lanes.funct3.eq(current.funct3),

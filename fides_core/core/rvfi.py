@@ -130,7 +130,9 @@ def report_retirement(m, rvfi, config, *, decode, execute, memory, csr, w_result
     entering = Signal()  # the next instruction is the first of a handler
     order = Signal(64)
     report = Signal()
-    m.d.comb += report.eq(memory.commit | (memory.trap & ~memory.current.interrupt))
+    # A val whose verdict comes late traps in its writeback cycle, and what is in the memory stage is dropped.
+    w_fault = memory.w_fault if config.late_verdict else Const(0)
+    m.d.comb += report.eq(memory.commit | (memory.trap & ~w_fault & ~memory.current.interrupt))
     w = {name: Signal(width, name=f"rvfi_{name}") for name, width in RVFI_FIELDS.items()}
     w_trap = Signal()  # the core goes on at the handler, and where mret returns to, in the writeback cycle
     w_mret = Signal()
@@ -164,10 +166,12 @@ def report_retirement(m, rvfi, config, *, decode, execute, memory, csr, w_result
         ]
     m.d.comb += w["ixl"].eq(2)
     m.d.comb += [getattr(rvfi, name).eq(signal) for name, signal in w.items()]
-    m.d.comb += rvfi.rd_wdata.eq(Mux(w["rd_addr"] != 0, w_result, 0))
+    with m.If(w_fault):
+        m.d.comb += [rvfi.trap.eq(1), rvfi.rd_addr.eq(0)]
+    m.d.comb += rvfi.rd_wdata.eq(Mux(rvfi.rd_addr != 0, w_result, 0))
     if config.rvfi_csrs:
         _report_csrs(m, rvfi, config, report=report, memory=memory, csr=csr)
-    with m.If(w_trap):
+    with m.If(w_trap | w_fault):
         m.d.comb += rvfi.pc_wdata.eq(csr.handler)
     with m.Elif(w_mret):
         m.d.comb += rvfi.pc_wdata.eq(csr.mepc)

@@ -18,6 +18,7 @@ public:
 
     // What the core says of a cycle, in the order in which Python names it. "valid": the stage holds an
     // instruction; "done": it moves on at the end of the cycle, unless the next stage does not hold it then.
+    // "MTrap": the instruction in the memory stage traps; with "MDone": the one in writeback does.
     enum Name { kFPc, kFDone, kFRedirect, kDValid, kDInsn, kDDone, kXValid, kXDone, kMDone, kMTrap, kNames };
 
     // `names` holds kNames pairs of scope and variable. Throws when one is not public or the file cannot be
@@ -92,12 +93,19 @@ private:
     }
 
     void retire_and_write_back() {
+        if (last_[kMTrap] && last_[kMDone]) {
+            trap(w_);
+            if (m_ >= 0) flush(m_);
+            return;
+        }
         if (w_ >= 0) retire();
         if (last_[kMDone]) enter(w_, m_, "W");
-        if (last_[kMTrap]) {
-            out("L\t%lld\t1\ttrap\n", m_);
-            flush(m_);
-        }
+        if (last_[kMTrap]) trap(m_);
+    }
+
+    void trap(long long& stage) {
+        out("L\t%lld\t1\ttrap\n", stage);
+        flush(stage);
     }
 
     void enter(long long& stage, long long& before, const char* name) {

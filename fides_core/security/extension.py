@@ -24,7 +24,7 @@ class SecurityExtension(wiring.Component):
     Execute: the instruction there is described by ``x_op``, ``x_pc``, its operands, ``x_cid``, ``x_total``
     (sum of the operands) and ``x_target`` (where a return goes, ra of a pad, pc of a handler pad);
     ``x_judge`` says that it is valid and neither an interrupt nor an instruction access fault takes its
-    place. ``x_wait``: it must stay. ``x_fault``: it leaves with exception ``x_cause`` (the contract's faults
+    place. ``x_wait``, ``x_pad_wait``: it must stay, with the second one as a landing pad, known late. ``x_fault``: it leaves with exception ``x_cause`` (the contract's faults
     come before any other but the two above). ``x_minted``: the upper half of the result is ``x_tag``.
     ``x_interruptible``: it waits in a state in which an interrupt may take its place. ``x_advance``: it moves
     to the memory stage unless the instruction there traps; ``x_fire``: it does move; ``x_commit``: without an
@@ -33,7 +33,8 @@ class SecurityExtension(wiring.Component):
     ``x_table_op``: the instruction may access the metadata table (``x_table``, bits [31:3] of its address;
     entry ``x_index``); ``x_request`` and what belongs to it: it does. ``m_*``: memory stage; ``m_ready`` it
     takes a new instruction, ``m_empty`` it holds none; ``m_fault``: the val there finds a memory fault in its
-    entry, which is there (perhaps with an error, which comes first).
+    entry, which is there (perhaps with an error, which comes first). With ``late_verdict``, ``w_fault`` says
+    so in the cycle after its response instead.
     ``trap`` records the reason in comcause.
 
     For the counters: ``crossing`` completes, ``spill``: the shadow stack overflows or underflows,
@@ -52,6 +53,7 @@ class SecurityExtension(wiring.Component):
     x_fire: In(1)
     x_commit: In(1)
     x_wait: Out(1)
+    x_pad_wait: Out(1)
     x_interruptible: Out(1)
     x_fault: Out(1)
     x_cause: Out(5)
@@ -74,6 +76,7 @@ class SecurityExtension(wiring.Component):
     response_error: In(1)
     response_data: In(64)
     m_fault: Out(1)
+    w_fault: Out(1)
     m_no_value: Out(1)  # mtval is 0
     crossing: Out(1)
     spill: Out(1)
@@ -83,8 +86,9 @@ class SecurityExtension(wiring.Component):
     registers: In(RegisterPort)
     rdata: Out(64)
 
-    def __init__(self, config: XfidesConfig):
+    def __init__(self, config: XfidesConfig, *, late_verdict: bool = False):
         self._config = config
+        self._late_verdict = late_verdict
         super().__init__()
 
     def elaborate(self, platform):
@@ -108,11 +112,12 @@ class SecurityExtension(wiring.Component):
             m.d.sync += [recorded.eq(x_reason), memory_fault.eq(self.x_cause == ExceptionCause.MEMORY)]
         # Every exception of the extension has a reason, and no other exception has.
         reason = m_reason | recorded  # of one of the two
-        with m.If(self.trap & (reason != 0)):
+        own_trap = self.trap & ~self.w_fault
+        with m.If(own_trap & (reason != 0)):
             m.d.sync += cause.eq(reason)
         if config.judges_crossings:
             # The two highest reasons, which no memory exception has.
-            m.d.comb += self.spill.eq(self.trap & (reason[1:] == ControlFlowFault.SHADOW_OVERFLOW >> 1))
+            m.d.comb += self.spill.eq(own_trap & (reason[1:] == ControlFlowFault.SHADOW_OVERFLOW >> 1))
 
         rdata = []
         own = Signal(64)
@@ -236,9 +241,14 @@ class SecurityExtension(wiring.Component):
                     self.x_cause.eq(pointer.x_cause),
                     x_reason.eq(pointer.x_reason),
                 ]
-            m.d.comb += self.m_fault.eq(pointer.m_fault)
-            with m.If(m_check & ~self.response_error):
-                m.d.comb += m_reason.eq(pointer.m_reason)
+            if self._late_verdict:
+                m.d.sync += self.w_fault.eq(pointer.m_fault & ~self.response_error & ~self.w_fault)
+                with m.If(self.w_fault):
+                    m.d.sync += cause.eq(pointer.w_reason)
+            else:
+                m.d.comb += self.m_fault.eq(pointer.m_fault)
+                with m.If(m_check & ~self.response_error):
+                    m.d.comb += m_reason.eq(pointer.m_reason)
 
         value = rdata[0]
         for other in rdata[1:]:
@@ -287,8 +297,13 @@ class SecurityExtension(wiring.Component):
         # What needs the top waits until it is there. A crossing has waited already, for the tables.
         busy = Signal()
         m.d.comb += busy.eq(~stack.top_ready)
-        with m.If(check.x_wait | (checked & (is_return | is_handler | is_disarm) & busy)):
+        m.d.comb += self.x_pad_wait.eq(check.x_wait)
+        with m.If(checked & (is_return | is_handler | is_disarm) & busy):
             m.d.comb += self.x_wait.eq(1)
+        if self._late_verdict:
+            # What changes state may leave only when nothing can undo it.
+            with m.If(checked & (is_pad | is_return | is_arm | is_disarm) & self.m_checking):
+                m.d.comb += self.x_wait.eq(1)
 
         # What else stands against a crossing (contract notes: order of checks).
         with m.If(stack.wide):

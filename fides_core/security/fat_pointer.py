@@ -57,7 +57,8 @@ class FatPointer(wiring.Component):
 
     Memory stage: ``m_check`` while a val waits for its entry; ``m_pointer`` (64 bits: upper half of rs1 and
     the effective address) and ``m_size`` (log2 bytes) describe the instruction there or, for mint and revoke,
-    in execute. ``m_fault``/``m_reason`` are valid with ``response`` and without ``response_error``.
+    in execute. ``m_fault``/``m_reason`` are valid with ``response`` and without ``response_error``;
+    ``w_reason`` is ``m_reason`` from the cycle after on, until the next response.
 
     ``rdata``: fmark; the other registers are read elsewhere (``readback.py``).
 
@@ -94,6 +95,7 @@ class FatPointer(wiring.Component):
     response_data: In(64)
     m_fault: Out(1)
     m_reason: Out(3)
+    w_reason: Out(3)
     restore: In(1)
     restore_mark: In(16)
     mark: Out(16)
@@ -199,9 +201,12 @@ class FatPointer(wiring.Component):
         m.d.comb += self.m_reason.eq(late)
 
         # mint and revoke.
-        reason = Signal(3, reset_less=True)  # 0 in phase FAULT: the access itself failed
+        # What the last entry was found to be; 0 when the access to it failed.
+        reason = self.w_reason
+        unfit = Signal()  # the entry that mint or revoke has read
         storing = Signal()
         m.d.comb += [
+            unfit.eq((phase == _Phase.WRITE) & (reason != 0)),
             storing.eq((phase == _Phase.WRITE) | from_mark),
             self.x_we.eq(~is_val & storing),
             self.x_set.eq(is_mint),
@@ -212,11 +217,14 @@ class FatPointer(wiring.Component):
             m.d.comb += self.x_request.eq(active & (early == 0))
         with m.Else():
             m.d.comb += [
-                self.x_request.eq(slow & (((phase == _Phase.IDLE) & self.m_empty) | (phase == _Phase.WRITE))),
+                self.x_request.eq(
+                    slow & (((phase == _Phase.IDLE) & self.m_empty) | ((phase == _Phase.WRITE) & ~unfit))
+                ),
                 self.x_wait.eq(
                     slow
                     & (phase != _Phase.DONE)
                     & (phase != _Phase.FAULT)
+                    & ~unfit
                     & ~(self.x_request & self.x_refused)
                 ),
             ]
@@ -226,19 +234,15 @@ class FatPointer(wiring.Component):
                     m.d.sync += phase.eq(Mux(from_mark, _Phase.WRITING, _Phase.READING))
             with m.Case(_Phase.READING):
                 with m.If(self.response):
-                    with m.If(self.response_error | (late != 0)):
-                        m.d.sync += [phase.eq(_Phase.FAULT), reason.eq(Mux(self.response_error, 0, late))]
-                    with m.Else():
-                        m.d.sync += phase.eq(_Phase.WRITE)
+                    m.d.sync += phase.eq(Mux(self.response_error, _Phase.FAULT, _Phase.WRITE))
             with m.Case(_Phase.WRITE):
                 with m.If(self.x_request & self.x_granted):
                     m.d.sync += phase.eq(_Phase.WRITING)
             with m.Case(_Phase.WRITING):
                 with m.If(self.response):
-                    m.d.sync += [
-                        phase.eq(Mux(self.response_error, _Phase.FAULT, _Phase.DONE)),
-                        reason.eq(0),
-                    ]
+                    m.d.sync += phase.eq(Mux(self.response_error, _Phase.FAULT, _Phase.DONE))
+        with m.If(self.response):
+            m.d.sync += reason.eq(Mux(self.response_error, 0, late))
         wrote = Signal(reset_less=True)  # the failed access was the write
         with m.If(self.x_request & self.x_granted):
             m.d.sync += wrote.eq(self.x_we)
@@ -250,8 +254,8 @@ class FatPointer(wiring.Component):
         with m.If(active):
             with m.If(early != 0):
                 m.d.comb += [self.x_fault.eq(1), self.x_reason.eq(early)]
-            with m.Elif(phase == _Phase.FAULT):
-                m.d.comb += [self.x_fault.eq(1), self.x_reason.eq(reason), access_fault.eq(reason == 0)]
+            with m.Elif((phase == _Phase.FAULT) | unfit):
+                m.d.comb += [self.x_fault.eq(1), self.x_reason.eq(reason), access_fault.eq(~unfit)]
             with m.Elif(self.x_request & self.x_refused):
                 m.d.comb += [self.x_fault.eq(1), access_fault.eq(1)]
         m.d.comb += self.x_cause.eq(

@@ -18,11 +18,12 @@ def _random_bits(m: Module, seed: int) -> Signal:
 class RandomStalls(wiring.Component):
     """Sits between the core (``upstream``) and a bus of ``bus.py`` (``downstream``), both of ``signature``.
     About half of the cycles refuse a grant, and responses wait for a random number of cycles in a queue.
-    ``seed``: of its LFSR."""
+    ``withdraw``: the request granted in the cycle before, if there was one, has no response. ``seed``: of its
+    LFSR."""
 
     def __init__(self, signature, seed: int):
         self._seed = seed
-        super().__init__({"upstream": In(signature), "downstream": Out(signature)})
+        super().__init__({"upstream": In(signature), "downstream": Out(signature), "withdraw": In(1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -44,7 +45,11 @@ class RandomStalls(wiring.Component):
         ]
         if hasattr(up, "we"):
             m.d.comb += [down.we.eq(up.we), down.be.eq(up.be), down.wdata.eq(up.wdata)]
-        m.d.sync += outstanding.eq(outstanding + (down.req & down.gnt) - up.rvalid)
+        asked = Signal()
+        m.d.sync += [
+            asked.eq(down.req & down.gnt),
+            outstanding.eq(outstanding + (down.req & down.gnt) - up.rvalid - (asked & self.withdraw)),
+        ]
         return m
 
 

@@ -62,6 +62,8 @@ class Tile(wiring.Component):
         if self._random_stalls is not None:
             m.submodules.ibus_stalls = i_stalls = RandomStalls(InstructionBus, self._random_stalls * 2)
             m.submodules.dbus_stalls = d_stalls = RandomStalls(DataBus, self._random_stalls * 2 + 1)
+            if config.late_verdict:
+                m.d.comb += d_stalls.withdraw.eq(core.withdraw)
             connect(m, ibus, i_stalls.upstream)
             connect(m, dbus, d_stalls.upstream)
             ibus, dbus = i_stalls.downstream, d_stalls.downstream
@@ -82,6 +84,8 @@ class Tile(wiring.Component):
         connect(m, dbus, caches.dbus)
         connect(m, caches.iaxi, flipped(self.iaxi))
         connect(m, caches.daxi, flipped(self.daxi))
+        if self._config.late_verdict:
+            m.d.comb += caches.withdraw.eq(core.withdraw)
         m.d.comb += [
             caches.fence_i.eq(core.fence_i),
             core.fence_i_done.eq(caches.fence_i_done),
