@@ -262,7 +262,6 @@ class Core(wiring.Component):
             extension.x_granted.eq(view.granted),
             extension.x_refused.eq(view.refused),
             view.wait.eq(extension.x_wait),
-            view.pad_wait.eq(extension.x_pad_wait),
             view.interruptible.eq(extension.x_interruptible),
             view.fault.eq(extension.x_fault),
             view.cause.eq(extension.x_cause),

@@ -35,7 +35,6 @@ class SecurityView(wiring.Signature):
                 "granted": Out(1),
                 "refused": Out(1),
                 "wait": In(1),
-                "pad_wait": In(1),
                 "interruptible": In(1),
                 "fault": In(1),
                 "cause": In(5),
@@ -268,11 +267,7 @@ class ExecuteStage(wiring.Component):
             reservation.address.eq(address[2:32]),
             reservation.clear.eq(fire & control.conditional & ~exception),
         ]
-        stays = wait
         if xfides:
-            # A landing pad that is judged waits without fetch: that it waits is known late.
-            stays = Signal()
-            m.d.comb += stays.eq(wait | security.pad_wait)
             with m.If(security.wait):
                 m.d.comb += wait.eq(1)
             # Decided by the operation alone: a val that needs no access waits for the bus all the same.
@@ -286,10 +281,9 @@ class ExecuteStage(wiring.Component):
                     cause.eq(self.interrupt_cause),
                     exception.eq(0),
                 ]
-        follows = valid & ~wait & self.m_ready if xfides else advance
         plain_access = control.load | (control.store & (~control.conditional | reservation.held))
         m.d.comb += [
-            advance.eq(valid & ~stays & self.m_ready),
+            advance.eq(valid & ~wait & self.m_ready),
             fire.eq(advance & ~self.kill),
             divider.x_take.eq(advance),
             self.m_valid.eq(fire),
@@ -297,8 +291,8 @@ class ExecuteStage(wiring.Component):
             wanted.eq((plain_access & ~exception & advance) | atomics.request),
             bus.req.eq((wanted | (table_request & ~refused & valid & self.m_ready)) & ~self.kill),
             # What traps has no successor, and fetch must not forget the upper half of its address.
-            self.mispredicted.eq(follows & wrong & ~x.exception & ~x.interrupt),
-            self.redirect.eq(self.mispredicted | (follows & control.fence_i)),
+            self.mispredicted.eq(advance & wrong & ~x.exception & ~x.interrupt),
+            self.redirect.eq(self.mispredicted | (advance & control.fence_i)),
         ]
         with m.If(self.ready | self.kill | self.flush):
             m.d.sync += valid.eq(self.d_valid & ~self.redirect & ~self.kill & ~self.flush)

@@ -164,6 +164,8 @@ class CompartmentState:
             new = self.currcom, True  # call into restricted fluid
         elif self.restricted:
             raise ControlFlowTrap(ControlFlowFault.RESTRICTED)
+        elif cid == self.currcom:
+            raise ControlFlowTrap(ControlFlowFault.BAD_PAD)  # outside its compartment
         elif cid >= self.compartments or not self.allowed[self.currcom] >> cid & 1:
             raise ControlFlowTrap(ControlFlowFault.DENIED)
         else:

@@ -30,8 +30,9 @@ class CapabilityCheck(wiring.Component):
     describe it if it is an entry or local pad; a handler pad (``x_handler``) is at home everywhere.
     Combinational: ``x_home``, and ``x_fault`` with ``x_reason``.
 
-    A pad that is not at home stays one cycle more (``x_wait``), in which the matrix and the new range are
-    read; in the next, ``x_crossing`` is high and it is judged. ``x_obstacle`` is what else stands against it
+    A pad that is not at home, or at home with another cid, stays one cycle more (``x_wait``), in which the
+    matrix and the new range are read; in the next it is judged, and ``x_crossing`` is high if it is not at
+    home. ``x_obstacle`` is what else stands against it
     then (a ControlFlowFault, 0 for nothing; it counts after the matrix). ``x_advance``: the instruction
     leaves execute with this clock edge; ``x_commit``: and nothing undoes it, so that the context changes.
 
@@ -138,11 +139,20 @@ class CapabilityCheck(wiring.Component):
         allowed = Signal()
         implemented = Const(1) if cid_bits == 8 else (self.x_cid[cid_bits:] == 0)
         m.d.comb += allowed.eq(matrix_read.data.bit_select(self.x_cid[: min(6, cid_bits)], 1) & implemented)
-        # Whether an instruction waits is on a long path to fetch, so that a pad that may not cross does, too.
-        m.d.comb += self.x_wait.eq(self.x_check & self.x_pad & ~(judging | self.x_home))
+        # Whether an instruction waits is on a long path to fetch, and the current range comes late. So a pad
+        # with the current cid is taken to be at home; it fails at once where it is not. One with another cid
+        # waits even at home.
+        at_home = Signal(reset_less=True)
+        expected = Signal()
+        m.d.comb += [
+            expected.eq(in_any | Mux(context.restricted, in_par, ~in_par & (self.x_cid == context.cid))),
+            self.x_wait.eq(self.x_check & self.x_pad & ~judging & ~expected),
+            self.x_crossing.eq(self.x_check & judging & ~at_home),
+        ]
         with m.If(judging):
-            m.d.comb += self.x_crossing.eq(self.x_check)
-            with m.If(self.x_local & ~in_current):
+            with m.If(at_home):
+                pass
+            with m.Elif(self.x_local & ~in_current):
                 m.d.comb += self.x_reason.eq(ControlFlowFault.ILLEGAL_ENTRY)
             with m.Elif(foreign & context.restricted):
                 m.d.comb += self.x_reason.eq(ControlFlowFault.RESTRICTED)
@@ -152,13 +162,16 @@ class CapabilityCheck(wiring.Component):
                 m.d.comb += self.x_reason.eq(self.x_obstacle)
             with m.Elif(foreign & ~in_current):
                 m.d.comb += self.x_reason.eq(ControlFlowFault.BAD_PAD)
-        with m.Elif(~self.x_home & ~self.x_handler & ~self.x_pad):
-            m.d.comb += self.x_reason.eq(ControlFlowFault.ILLEGAL_ENTRY)
+        with m.Elif(~self.x_home & ~self.x_handler & ~self.x_wait):
+            entry = self.x_pad & ~self.x_local
+            m.d.comb += self.x_reason.eq(
+                Mux(entry, ControlFlowFault.BAD_PAD, ControlFlowFault.ILLEGAL_ENTRY)
+            )
         m.d.comb += self.x_fault.eq(self.x_check & (self.x_reason != 0))
 
-        m.d.sync += judging.eq(self.x_wait | (self.x_crossing & ~self.x_advance))
+        m.d.sync += judging.eq(self.x_wait | (self.x_check & judging & ~self.x_advance))
         with m.If(~judging):
-            m.d.sync += foreign.eq(elsewhere)
+            m.d.sync += [foreign.eq(elsewhere), at_home.eq(self.x_home)]
 
         # Range of the next cycle. After an instruction that is killed, the current one is there again before
         # the next instruction comes.

@@ -24,7 +24,7 @@ class SecurityExtension(wiring.Component):
     Execute: the instruction there is described by ``x_op``, ``x_pc``, its operands, ``x_cid``, ``x_total``
     (sum of the operands) and ``x_target`` (where a return goes, ra of a pad, pc of a handler pad);
     ``x_judge`` says that it is valid and neither an interrupt nor an instruction access fault takes its
-    place. ``x_wait``, ``x_pad_wait``: it must stay, with the second one as a landing pad, known late. ``x_fault``: it leaves with exception ``x_cause`` (the contract's faults
+    place. ``x_wait``: it must stay. ``x_fault``: it leaves with exception ``x_cause`` (the contract's faults
     come before any other but the two above). ``x_minted``: the upper half of the result is ``x_tag``.
     ``x_interruptible``: it waits in a state in which an interrupt may take its place. ``x_advance``: it moves
     to the memory stage unless the instruction there traps; ``x_fire``: it does move; ``x_commit``: without an
@@ -53,7 +53,6 @@ class SecurityExtension(wiring.Component):
     x_fire: In(1)
     x_commit: In(1)
     x_wait: Out(1)
-    x_pad_wait: Out(1)
     x_interruptible: Out(1)
     x_fault: Out(1)
     x_cause: Out(5)
@@ -297,8 +296,7 @@ class SecurityExtension(wiring.Component):
         # What needs the top waits until it is there. A crossing has waited already, for the tables.
         busy = Signal()
         m.d.comb += busy.eq(~stack.top_ready)
-        m.d.comb += self.x_pad_wait.eq(check.x_wait)
-        with m.If(checked & (is_return | is_handler | is_disarm) & busy):
+        with m.If(check.x_wait | (checked & (is_return | is_handler | is_disarm) & busy)):
             m.d.comb += self.x_wait.eq(1)
         if self._late_verdict:
             # What changes state may leave only when nothing can undo it.
