@@ -25,11 +25,12 @@ _ZONE_GRAIN = (ZONE_ALIGN - 1).bit_length()
 
 class _Phase(enum.IntEnum, shape=3):
     IDLE = 0
-    READING = 1
-    WRITE = 2
-    WRITING = 3
-    DONE = 4
-    FAULT = 5
+    LOOK = 1  # at the operands; the first request
+    READING = 2
+    WRITE = 3
+    WRITING = 4
+    DONE = 5
+    FAULT = 6  # of an access
 
 
 def _carry_save_sum(a, b, c):
@@ -120,12 +121,17 @@ class FatPointer(wiring.Component):
         is_val, is_mint, is_revoke = (
             self.x_op == op for op in (SecurityOp.VAL, SecurityOp.MINT, SecurityOp.REVOKE)
         )
+        slow = Signal()
         active = Signal()
-        m.d.comb += active.eq(self.x_active & ~self.x_block & (is_val | is_mint | is_revoke))
+        m.d.comb += [
+            slow.eq(self.x_active & (is_mint | is_revoke)),
+            active.eq(self.x_active & ~self.x_block & (is_val | is_mint | is_revoke)),
+        ]
 
         # Which entry?
         given = self.x_rs2[32:48]  # mint's
         pointed = self.x_rs1[40:56]  # val's and revoke's
+        named = Signal(reset_less=True)  # mint has an index of its own; known from phase LOOK on
         from_mark = Signal()
         index = Signal(16)
         in_zone = Signal()
@@ -133,8 +139,9 @@ class FatPointer(wiring.Component):
         in_table = Signal()
         datum = self.registers.wdata
         sets_mark = self.registers.number.matches(number_pattern(XfidesCSR.FMARK))
+        m.d.sync += named.eq(given != 0)
         m.d.comb += [
-            from_mark.eq(is_mint & (given == 0)),
+            from_mark.eq(is_mint & ~named),
             index.eq(Mux(from_mark, mark, Mux(is_mint, given, pointed))),
             in_zone.eq(index[_ZONE_GRAIN:] >= zone_start),
             in_table.eq(index[_ZONE_GRAIN:] < zone_end),
@@ -201,63 +208,70 @@ class FatPointer(wiring.Component):
         m.d.comb += self.m_reason.eq(late)
 
         # mint and revoke.
-        # What the last entry was found to be; 0 when the access to it failed.
-        reason = self.w_reason
-        unfit = Signal()  # the entry that mint or revoke has read
+        # Whether they wait, which fetch waits for, depends on registers alone.
+        reason = self.w_reason  # what their operands, or the last entry, were found to be
+        unfit = Signal()
         storing = Signal()
         m.d.comb += [
             unfit.eq((phase == _Phase.WRITE) & (reason != 0)),
             storing.eq((phase == _Phase.WRITE) | from_mark),
             self.x_we.eq(~is_val & storing),
             self.x_set.eq(is_mint),
+            self.x_wait.eq(slow & (phase != _Phase.DONE) & (phase != _Phase.FAULT) & ~unfit),
         ]
-        slow = Signal()  # mint or revoke that needs the table
-        m.d.comb += slow.eq(active & ~is_val & (early == 0))
         with m.If(is_val):
             m.d.comb += self.x_request.eq(active & (early == 0))
         with m.Else():
-            m.d.comb += [
-                self.x_request.eq(
-                    slow & (((phase == _Phase.IDLE) & self.m_empty) | ((phase == _Phase.WRITE) & ~unfit))
-                ),
-                self.x_wait.eq(
-                    slow
-                    & (phase != _Phase.DONE)
-                    & (phase != _Phase.FAULT)
-                    & ~unfit
-                    & ~(self.x_request & self.x_refused)
-                ),
-            ]
+            m.d.comb += self.x_request.eq(
+                slow & (((phase == _Phase.LOOK) & (early == 0)) | ((phase == _Phase.WRITE) & (reason == 0)))
+            )
         with m.Switch(phase):
             with m.Case(_Phase.IDLE):
-                with m.If(self.x_request & ~is_val & self.x_granted):
+                with m.If(slow & self.m_empty):
+                    m.d.sync += phase.eq(Mux(self.x_block, _Phase.FAULT, _Phase.LOOK))
+            with m.Case(_Phase.LOOK):
+                with m.If(early != 0):
+                    m.d.sync += phase.eq(_Phase.WRITE)
+                with m.Elif(self.x_refused):
+                    m.d.sync += phase.eq(_Phase.FAULT)
+                with m.Elif(self.x_granted):
                     m.d.sync += phase.eq(Mux(from_mark, _Phase.WRITING, _Phase.READING))
             with m.Case(_Phase.READING):
                 with m.If(self.response):
                     m.d.sync += phase.eq(Mux(self.response_error, _Phase.FAULT, _Phase.WRITE))
             with m.Case(_Phase.WRITE):
-                with m.If(self.x_request & self.x_granted):
+                with m.If(unfit):
+                    pass
+                with m.Elif(self.x_refused):
+                    m.d.sync += phase.eq(_Phase.FAULT)
+                with m.Elif(self.x_granted):
                     m.d.sync += phase.eq(_Phase.WRITING)
             with m.Case(_Phase.WRITING):
                 with m.If(self.response):
                     m.d.sync += phase.eq(Mux(self.response_error, _Phase.FAULT, _Phase.DONE))
         with m.If(self.response):
             m.d.sync += reason.eq(Mux(self.response_error, 0, late))
-        wrote = Signal(reset_less=True)  # the failed access was the write
-        with m.If(self.x_request & self.x_granted):
+        with m.Elif(phase == _Phase.LOOK):
+            m.d.sync += reason.eq(early)
+        wrote = Signal(reset_less=True)  # the last request was the write
+        with m.If(self.x_request):
             m.d.sync += wrote.eq(self.x_we)
         with m.If(self.x_fire):
             m.d.sync += phase.eq(_Phase.IDLE)
 
-        store_fault = Mux(phase == _Phase.FAULT, wrote, self.x_we)
+        store_fault = (phase == _Phase.FAULT) & wrote
         access_fault = Signal()
         with m.If(active):
-            with m.If(early != 0):
-                m.d.comb += [self.x_fault.eq(1), self.x_reason.eq(early)]
+            with m.If(is_val):
+                m.d.comb += [
+                    self.x_reason.eq(early),
+                    access_fault.eq((early == 0) & self.x_refused),
+                    self.x_fault.eq((early != 0) | self.x_refused),
+                ]
             with m.Elif((phase == _Phase.FAULT) | unfit):
-                m.d.comb += [self.x_fault.eq(1), self.x_reason.eq(reason), access_fault.eq(~unfit)]
-            with m.Elif(self.x_request & self.x_refused):
-                m.d.comb += [self.x_fault.eq(1), access_fault.eq(1)]
+                m.d.comb += [self.x_fault.eq(1), access_fault.eq(~unfit)]
+                with m.If(unfit):
+                    m.d.comb += self.x_reason.eq(reason)
         m.d.comb += self.x_cause.eq(
             Mux(
                 access_fault,
