@@ -42,8 +42,9 @@ class CompartmentsTop(SecurityTop):
         in_cur, in_pad, in_any, in_par, home = (Signal(name=name) for name in names)
         # What the table puts out is the current range or, in the second cycle of a crossing to another
         # compartment, that of the pad's: claimed below, as that the instruction in that cycle is the same.
-        judging, foreign = (
-            self.probe(1, f"core.security.capability_check.{name}") for name in ("judging", "foreign")
+        judging, foreign, at_home = (
+            self.probe(1, f"core.security.capability_check.{name}")
+            for name in ("judging", "foreign", "at_home")
         )
         into = Signal()
         shown = inside(starts.shown.data, ends.shown.data)
@@ -90,8 +91,6 @@ class CompartmentsTop(SecurityTop):
         m.d.comb += found.eq(popping & last.kind & (last.ra == pc) & (last.sp == b))
 
         reason, crossing, pushes = Signal(3), Signal(), Signal()
-        crossing_pad = Signal()
-        m.d.comb += crossing_pad.eq(~home & (i.entry_pad | i.local_pad))
         new_cid, new_restricted = Signal(8), Signal()
         with m.If(~home & ~i.handler_pad):
             with m.If(~i.entry_pad & ~i.local_pad):
@@ -104,6 +103,8 @@ class CompartmentsTop(SecurityTop):
                 m.d.comb += [crossing.eq(1), new_cid.eq(self.cid), new_restricted.eq(1)]
             with m.Elif(self.restricted):
                 m.d.comb += reason.eq(ControlFlowFault.RESTRICTED)
+            with m.Elif(i.cid == self.cid):
+                m.d.comb += reason.eq(ControlFlowFault.BAD_PAD)
             with m.Elif(~allowed):
                 m.d.comb += reason.eq(ControlFlowFault.DENIED)
             with m.Else():
@@ -224,7 +225,9 @@ class CompartmentsTop(SecurityTop):
         instruction = Cat(x.pc, self.x_insn, self.cid, self.restricted, a, b, self.depth, checked)
         waiting = judging | (self.probe(3, "core.security.fat_pointer.phase") != 0)
         self.always(~(checked & waiting) | (instruction == self.past(instruction, "instruction")), "stays")
-        self.later(~(checked & judging) | (crossing_pad & (foreign == (~in_cur & ~in_par))), "judging", 1)
+        as_found = (foreign == (~in_cur & ~in_par)) & (at_home == home)
+        as_found &= ~in_any & Mux(self.restricted, ~in_par, in_par | (i.cid != self.cid))
+        self.later(~(checked & judging) | ((i.entry_pad | i.local_pad) & as_found), "judging", 1)
         self.helper(~(checked & judging) | (matrix.shown.data == matrix.watch[0].data), "matrix")
         self.helper(~popping | (checked & i.handler_pad & ~self.m_valid), "popping")
         self.helper(self.probe(1, "core.security.found") == found, "found")

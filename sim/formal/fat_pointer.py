@@ -82,14 +82,22 @@ class FatPointerTop(FormalTop):
         table, zone, end = values
         ready = known.all()
 
-        # What an instruction has asked for so far.
+        # What an instruction has asked for so far. ``alone``: it was here with an empty memory stage.
         begun, due, read, written = (Signal(name=n) for n in ("begun", "due", "has_read", "has_written"))
+        alone, denied, denied_write = Signal(), Signal(), Signal()
         found, failed = Signal(64), Signal()
         cookie = Signal(8)
         asks = unit.x_request & unit.x_granted
         self.assume(~unit.x_granted | ~unit.x_refused)
+        waits = unit.x_active & (is_mint | is_revoke)
         with m.If(unit.x_fire):
-            m.d.sync += [signal.eq(0) for signal in (begun, due, read, written, failed)]
+            m.d.sync += alone.eq(0)
+        with m.Elif(waits & unit.m_empty):
+            m.d.sync += alone.eq(1)
+        with m.If(slow & unit.x_request & unit.x_refused):
+            m.d.sync += [denied.eq(1), denied_write.eq(unit.x_we)]
+        with m.If(unit.x_fire):
+            m.d.sync += [signal.eq(0) for signal in (begun, due, read, written, failed, denied)]
         with m.Elif(slow & asks):
             m.d.sync += [begun.eq(1), due.eq(1)]
             with m.If(unit.x_we):
@@ -104,18 +112,18 @@ class FatPointerTop(FormalTop):
         # The core's side.
         self.assume(~unit.response | due | unit.m_check)
         self.assume(~(unit.m_check & begun) & ~(unit.m_check & unit.m_empty))
-        self.assume(~begun | unit.m_empty)
+        self.assume(~alone | unit.m_empty)
         self.assume(~unit.x_fire | ~unit.x_wait)
         self.assume(~(active & is_val & asks) | unit.x_fire)
         self.assume(~(active & is_val & unit.x_request & unit.x_fire) | unit.x_granted | unit.x_refused)
         self.assume(unit.m_size <= 4)
         self.assume(~is_mint | (unit.x_total == unit.x_rs1 + unit.x_rs2))
         self.assume(~(slow & is_revoke & due) | (unit.m_pointer == unit.x_rs1))
-        kept = Cat(op, active, unit.x_rs1, unit.x_rs2, unit.x_total, unit.machine, unit.locked)
+        kept = Cat(op, unit.x_active, unit.x_block, unit.x_rs1, unit.x_rs2, unit.x_total, unit.machine, unit.locked)
         last = Signal(len(kept))
         m.d.sync += last.eq(kept)
-        self.assume(~begun | (last == kept))
-        self.assume(~begun | (~unit.restore & ~registers.write))
+        self.assume(~alone | (last == kept))
+        self.assume(~alone | (~unit.restore & ~registers.write))
         self.assume((number == 0xFFF) | ~(unit.restore | unit.x_active))
         self.assume(~unit.restore | ~active)
 
@@ -154,6 +162,9 @@ class FatPointerTop(FormalTop):
         self.always(~judged | (unit.m_fault == (of_entry.value != 0)), "val_verdict")
         self.always(~judged | ~unit.m_fault | (unit.m_reason == of_entry.value), "val_verdict_reason")
         self.always(unit.m_check | ~unit.m_fault, "val_only")
+        found_before = Signal(3)
+        m.d.sync += found_before.eq(Mux(judged, of_entry.value, 0))
+        self.always((found_before == 0) | (unit.w_reason == found_before), "val_reason_stays")
 
         # mint.
         sum_ = Cat(unit.x_rs1[:32], Const(0, 2)) + unit.x_rs2[:24]
@@ -193,12 +204,12 @@ class FatPointerTop(FormalTop):
         self.always(~unit.x_request | ~known[0] | (Cat(Const(0, 3), unit.x_table) == table), "table")
 
         leaves = slow & ready & unit.x_fire
-        access = failed | refused
+        access = failed | denied
         reason = Mux(early != 0, early, Mux(access, 0, Mux(needs_read, late, 0)))
         faults = (early != 0) | access | (needs_read & (late != 0))
         self.always(~leaves | (unit.x_fault == faults), "faults")
         self.always(~leaves | ~faults | (unit.x_reason == reason), "reason")
-        on_write = Mux(refused, unit.x_we, written)
+        on_write = Mux(denied, denied_write, written)
         cause = Mux(
             (early == 0) & access,
             Mux(on_write, int(ExceptionCause.STORE_ACCESS_FAULT), int(ExceptionCause.LOAD_ACCESS_FAULT)),
@@ -225,38 +236,47 @@ class FatPointerTop(FormalTop):
         self.always(unit.mark == mark, "mark")
         self.always(unit.rdata == Mux(number == int(XfidesCSR.FMARK), mark, 0), "mark_reads")
 
-        # Nothing without x_active.
-        effect = unit.x_request | unit.x_fault | unit.x_wait | unit.x_minted
+        # Nothing without x_active; what another unit has stopped leaves without an access.
+        effect = unit.x_request | unit.x_fault | unit.x_minted
         self.always(active | ~effect, "inactive")
+        self.always(unit.x_active | ~unit.x_wait, "inactive_waits_not")
 
         # The steps, which makes it inductive.
         phase = self.probe(3, "unit.phase")
         was_write = self.probe(1, "unit.wrote")
-        self.helper(~begun | (was_write == written), "was_write")
-        steps = Cat(begun, due, read, written, failed)
-        idle, reading, write, writing, done, fault = range(6)
+        self.helper(~due | (was_write == written), "was_write")
+        steps = Cat(begun, due, read, written, failed, denied)
+        idle, look, reading, write, writing, done, fault = range(7)
+        stored, own_early = unit.w_reason, self.probe(3, "unit.early")
         with m.Switch(phase):
-            for step, state in {idle: 0b00000, reading: 0b00111, write: 0b00101}.items():
+            for step, state in {idle: 0b000000, look: 0b000000, reading: 0b000111}.items():
                 with m.Case(step):
-                    self.helper((steps == state) & (needs_read | (step == idle)), f"step{step}")
+                    self.helper((steps == state) & (needs_read | (step != reading)), f"step{step}")
+            with m.Case(write):
+                unfit = (steps == 0) & (stored == own_early) & (stored != 0)
+                self.helper(unfit | ((steps == 0b000101) & needs_read & (stored == late)), "step3")
             with m.Case(writing):
-                self.helper(begun & due & written & ~failed & (read == needs_read), "step3")
+                self.helper(begun & due & written & ~failed & (read == needs_read), "step4")
             with m.Case(done):
-                self.helper(begun & ~due & written & ~failed & (read == needs_read), "step4")
+                self.helper(begun & ~due & written & ~failed & (read == needs_read), "step5")
             with m.Case(fault):
-                stored = self.probe(3, "unit.reason")
-                self.helper(begun & ~due & (read | written), "step5")
-                self.helper(stored == Mux(failed, 0, late), "step5_reason")
-                self.helper(failed | (late != 0), "step5_cause")
-                self.helper(failed | ~written, "step5_no_write")
-                self.helper(read == needs_read, "step5_read")
+                self.helper(~slow | (begun & failed) | denied, "step6")
+                self.helper(~due & (slow | ~begun), "step6_over")
+                self.helper(~begun | failed | (read & ~written & (late == 0)), "step6_read")
+                self.helper(~slow | (own_early == 0), "step6_early")
+                wrote = Mux(denied, denied_write, written)
+                self.helper(~slow | (self.probe(1, "unit.wrote") == wrote), "step6_write")
             with m.Default():
                 self.helper(0, "no_other_step")
+        self.helper(~denied | ((phase == fault) & slow & ~failed & ~written), "denied")
+        self.helper(~denied | (denied_write == (read | ~needs_read)), "denied_write")
+        self.helper((phase == idle) | (alone & waits), "alone")
+        self.helper((phase == idle) | ~is_mint | (self.probe(1, "unit.named") == (given != 0)), "named")
+        self.helper((phase == idle) | (phase == fault) | slow, "stopped")
         self.helper(~begun | slow, "begun_active")
         self.helper(~ready | ~begun | (early == 0), "early")
-        self.helper(~begun | (self.probe(3, "unit.early") == 0), "early_signal")
+        self.helper(~(begun | denied) | (own_early == 0), "early_signal")
         self.helper(~begun | ~written | ~needs_read | (late == 0), "verdict")
-        self.helper((phase != write) | (late == 0), "verdict_before_write")
         generator = self.probe(32, "unit.lfsr")
         now = Mux(generator[:8] == 0, 1, generator[:8])
         self.helper(~written | (is_revoke | (cookie == now)), "cookie")

@@ -129,7 +129,13 @@ PROPERTIES = {
                 "restricted fluid calls": Mutant(
                     _CHECK, "with m.Elif(foreign & context.restricted):", "with m.Elif(0):",
                 ),
-                "local pads": Mutant(_CHECK, "with m.If(self.x_local & ~in_current):", "with m.If(0):"),
+                "local pads": Mutant(_CHECK, "with m.Elif(self.x_local & ~in_current):", "with m.Elif(0):"),
+                "pads with the own cid": Mutant(
+                    _CHECK,
+                    "~self.x_home & ~self.x_handler & ~self.x_wait",
+                    "~self.x_home & ~self.x_handler & ~self.x_pad",
+                ),
+                "crosses at home": Mutant(_CHECK, "judging & ~at_home", "judging"),
                 "returns with any sp": Mutant(_STACK, "(self.top.sp == self.x_sp[:32])", "1"),
                 "returns to handlers": Mutant(
                     _EXTENSION,

@@ -227,11 +227,16 @@ class SecurityTop(CoreTop):
         # mint and revoke between their accesses.
         phase = self.probe(3, "core.security.fat_pointer.phase")
         blocked = self.probe(1, "core.security.capability_check.x_fault")
-        self.later((phase == 0) | ~blocked, "phase_at_home", 1)
+        self.later((phase == 0) | (phase == 6) | ~blocked, "phase_at_home", 1)
         slow = (x.control.security == SecurityOp.MINT) | (x.control.security == SecurityOp.REVOKE)
         runs = plain & slow & self.user & self.pointers_on & ~self.m_valid
         self.helper((phase == 0) | runs, "phase")
-        self.helper((phase == 0) | (self.probe(3, "core.security.fat_pointer.early") == 0), "phase_early")
+        named = self.probe(1, "core.security.fat_pointer.named")
+        self.helper((phase == 0) | (named == (x.rs2[32:48] != 0)), "phase_named")
+        early = self.probe(3, "core.security.fat_pointer.early")
+        self.helper(~phase.matches(2, 4, 5) | (early == 0), "phase_early")
+        reason = self.probe(3, "core.security.fat_pointer.w_reason")
+        self.helper((phase != 3) | (reason != 0) | (early == 0), "phase_reason")
         step = self.probe(3, "core.execute.atomics.step")
         atomic = plain & x.control.atomic & ~self.m_valid
         begun = (step != AtomicStep.READ) | self.probe(1, "core.execute.atomics.loaded")
@@ -239,7 +244,7 @@ class SecurityTop(CoreTop):
         waits = (
             (self.m_valid & self.memory.access)
             | (step == AtomicStep.READING) | (step == AtomicStep.WRITING)
-            | (phase == 1) | (phase == 3)
+            | (phase == 2) | (phase == 4)
         )  # fmt: skip
         self.helper(self.due["dbus"] == waits, "due")
         # A CSR instruction or mret in the memory stage is alone, and legal in its mode.
