@@ -119,7 +119,9 @@ class FatPointerTop(FormalTop):
         self.assume(unit.m_size <= 4)
         self.assume(~is_mint | (unit.x_total == unit.x_rs1 + unit.x_rs2))
         self.assume(~(slow & is_revoke & due) | (unit.m_pointer == unit.x_rs1))
-        kept = Cat(op, unit.x_active, unit.x_block, unit.x_rs1, unit.x_rs2, unit.x_total, unit.machine, unit.locked)
+        kept = Cat(
+            op, unit.x_active, unit.x_block, unit.x_rs1, unit.x_rs2, unit.x_total, unit.machine, unit.locked
+        )
         last = Signal(len(kept))
         m.d.sync += last.eq(kept)
         self.assume(~alone | (last == kept))
