@@ -243,3 +243,14 @@ def test_nothing_behind_a_failing_val_happens(assemble, simulators, name):
     outcome = simulators(name).run(assemble(program(cases)), MAX_CYCLES, require_policy=False)
     assert outcome.exit_code == 0, f"{verdict(outcome.exit_code)} ({outcome.message})"
     assert outcome.uart == bytes([NEW]) * 2  # of the runs whose val passes
+
+
+@pytest.mark.parametrize("variant", ["plain", "stalls"])
+def test_beside_the_golden_model(assemble, variant):
+    """Every instruction and the counts are the model's, with random waits on the buses, too."""
+    checker = ModelLockstep.build(lockstep_config("fides", variant))
+    outcome = checker.run_program(load_elf(assemble(program(cases_of("fides"))), 1 << 20), MAX_CYCLES)
+    assert outcome.mismatch is None, outcome.mismatch
+    assert outcome.exits == 1
+    runs = 2 * len(CASES)  # of which one fails by TEMPORAL when its val passes
+    assert outcome.causes["BOUNDS"] == len(CASES) and outcome.causes["ECALL_FROM_U"] > runs // 2
