@@ -21,7 +21,9 @@ def test_instruction_cache(run_bench, ways, line):
     run_bench(unit, "instruction_cache", CYCLES=20_000, WAYS=ways, LINE=line)
 
 
-@pytest.mark.parametrize(("ways", "line"), SHAPES)
-def test_data_cache(run_bench, ways, line):
-    unit = DataCache(CacheConfig(1024, ways, line), MEMORY)
-    run_bench(unit, "data_cache", CYCLES=20_000, WAYS=ways, LINE=line)
+@pytest.mark.parametrize(
+    ("ways", "line", "withdrawable"), [*((*shape, 0) for shape in SHAPES), (1, 16, 1), (2, 32, 1), (4, 64, 1)]
+)
+def test_data_cache(run_bench, ways, line, withdrawable):
+    unit = DataCache(CacheConfig(1024, ways, line), MEMORY, withdrawable=bool(withdrawable))
+    run_bench(unit, "data_cache", CYCLES=20_000, WAYS=ways, LINE=line, WITHDRAWABLE=withdrawable)

@@ -9,14 +9,15 @@ from fides_core.security.extension import SecurityExtension
 pytestmark = pytest.mark.timeout(600)
 
 
-@pytest.mark.parametrize("compartments", [256, 8])
-def test_security_extension(run_bench, compartments):
-    unit = SecurityExtension(XfidesConfig(compartments=compartments, shadow_stack_entries=16))
+@pytest.mark.parametrize("compartments, late_verdict", [(256, 0), (256, 1), (8, 1)])
+def test_security_extension(run_bench, compartments, late_verdict):
+    config = XfidesConfig(compartments=compartments, shadow_stack_entries=16)
     run_bench(
-        unit,
+        SecurityExtension(config, late_verdict=bool(late_verdict)),
         "security_extension",
         COMPARTMENTS=compartments,
         SHADOW_STACK_ENTRIES=16,
+        LATE_VERDICT=late_verdict,
         EPISODES=6,
-        CYCLES=12000,
+        CYCLES=10000,
     )

@@ -197,7 +197,13 @@ class Core(wiring.Component):
         # For simulators: where the program is, and whether it gets on.
         m_pc = Signal(32)
         m_retire = Signal()
-        m.d.comb += [m_pc.eq(memory.current.pc), m_retire.eq(memory.commit)]
+        m.d.comb += m_pc.eq(memory.current.pc)
+        if config.late_verdict:  # one cycle later, when it is certain
+            committed = Signal()
+            m.d.sync += committed.eq(memory.commit)
+            m.d.comb += m_retire.eq(committed & ~memory.w_fault)
+        else:
+            m.d.comb += m_retire.eq(memory.commit)
         # And, for pipeline traces, how instructions move: what is in a stage, and whether it leaves.
         for name, source in {
             "f_pc": fetch.cut_pc,

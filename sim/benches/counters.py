@@ -6,6 +6,7 @@ from fides_core.core.counters import CSRAccess
 
 from .common import DOUBLE, Coverage, Unit, differs, seeded, setting
 
+RETIRED = 2  # minstret
 ACCESSES = tuple(CSRAccess)
 EDGES = (0, DOUBLE, DOUBLE - 3, (1 << 32) - 2, (1 << 63) - 1, 0x1F, 0xFFE0)
 
@@ -15,6 +16,7 @@ class Bench:
         self.unit = Unit(dut)
         self.random = seeded()
         self.counters, self.slots = setting("COUNTERS", 13), setting("SLOTS", 32)
+        self.retired_late = setting("RETIRED_LATE", 0)
         self.words = [0] * self.slots
         self.accessed = False  # in the cycle before
         counting = [i for i in range(self.counters) if i != 1]
@@ -30,6 +32,7 @@ class Bench:
                 "bits stay fixed",
                 "value from elsewhere",
                 "access in every other cycle, all count",
+                *["read with an increment of the cycle before"] * self.retired_late,
             ]
         )
 
@@ -55,6 +58,14 @@ class Bench:
         else:
             unit.set(**access)
         await unit.settle()
+        if self.retired_late and increment >> RETIRED & 1:
+            # It is one of the cycle before, and so comes before the access.
+            increment ^= 1 << RETIRED
+            self.count(RETIRED)
+            if access is not None and access["slot"] == RETIRED:
+                hit("read with an increment of the cycle before")
+                if access["write"]:
+                    hit("increment is lost to a write", RETIRED)
         written = None
         if access is not None:
             slot, operand, fixed = access["slot"], access["operand"], access["fixed"]
@@ -80,15 +91,20 @@ class Bench:
                 if written == i:
                     hit("increment is lost to a write", i)
                 else:
-                    words[i] = words[i] + 1 & DOUBLE
-                    if words[i] & 0xFFFFFFFF == 0:
-                        hit("carry out of bit 31", i)
-                    if words[i] == 0:
-                        hit("wraps around", i)
+                    self.count(i)
         if written is not None:
             words[written] = result
         self.accessed = access is not None
         await unit.clock()
+
+    def count(self, i: int) -> None:
+        """One more."""
+        words, hit = self.words, self.coverage.hit
+        words[i] = words[i] + 1 & DOUBLE
+        if words[i] & 0xFFFFFFFF == 0:
+            hit("carry out of bit 31", i)
+        if words[i] == 0:
+            hit("wraps around", i)
 
     def access(self) -> dict:
         rnd = self.random

@@ -13,6 +13,12 @@ EXTENSION = {int(csr) for csr in XfidesCSR}
 EDGES = (0, DOUBLE, DOUBLE - 5, (1 << 32) - 3, 0x1888, 0x8000_0001, 0x8000_0002, 4, 1 << 63 | 7)
 TOR = 1
 SOFTWARE, TIMER, EXTERNAL = 3, 7, 11
+#: To be covered where a trap is known one cycle after the instruction has retired.
+LATE = (
+    ("record", 1, "trap", 0), ("record", 1, "trap", 1), ("record", 0, "trap", 1),
+    ("unretire", "counted"), ("unretire", "not counted"),
+    *(("minstret", access, "after one that trapped late") for access in ("read", "written")),
+)  # fmt: skip
 
 
 def bit(value: int, position: int) -> int:
@@ -117,8 +123,10 @@ class Model:
         elif number == CSR.MTVAL:
             self.value = value
 
-    def trap(self, pc: int, cause: int, interrupt: int, value: int) -> None:
+    def trap(self) -> None:
         self.mpie, self.mie_bit, self.mpp, self.machine = self.mie_bit, 0, self.machine, 1
+
+    def record(self, pc: int, cause: int, interrupt: int, value: int) -> None:
         self.epc, self.cause, self.value = pc, interrupt << 63 | cause, value
 
     def mret(self) -> None:
@@ -156,9 +164,9 @@ class Bench:
     def __init__(self, dut):
         self.unit, self.random = Unit(dut), seeded()
         hpm, pmp, xfides = setting("HPM_COUNTERS", 10), setting("PMP_ENTRIES", 4), setting("XFIDES", 0)
-        config = CoreConfig(
-            hpm_counters=hpm, pmp_entries=pmp, hart_id=5, xfides=XfidesConfig() if xfides else None
-        )
+        self.late = setting("LATE_VERDICT", 0)
+        extension = XfidesConfig(fat_pointers=bool(self.late)) if xfides else None
+        config = CoreConfig(hpm_counters=hpm, pmp_entries=pmp, hart_id=5, xfides=extension)
         self.model = Model(hpm, pmp, bool(xfides))
         self.xfides = xfides
         self.numbers = sorted(implemented_csrs(config))
@@ -168,6 +176,7 @@ class Bench:
             or n - CSR.MHPMCOUNTER3 in range(10) or CSR.PMPCFG0 <= n <= CSR.PMPADDR0 + 15
         ]  # fmt: skip
         self.accessed = False
+        self.may_unretire = self.counted = self.unretired = self.retired = False  # of the cycle before
         self.coverage = Coverage(
             [
                 *(("read", n) for n in self.numbers),
@@ -178,6 +187,8 @@ class Bench:
                 *(("flush", "frozen address") if pmp else ()),
                 "trap", "mret to M", "mret to U", "not committed", "vectored",
                 "interrupt taken in U", "reset",
+                *(("minstret", access, "after an instruction retired") for access in ("read", "written")),
+                *(LATE if self.late else ()),
             ]
         )  # fmt: skip
 
@@ -194,6 +205,15 @@ class Bench:
             operation = 0  # decode passes no write to a read-only register on
         commit = int(rnd.random() < 0.8)
         trap = int(not commit and rnd.random() < 0.3)
+        late = {}
+        if self.late:
+            # As in the core: what retired in the cycle before was a val, and what is here now is dropped.
+            unretire = int(self.may_unretire and rnd.random() < 0.2)
+            if unretire:
+                commit, trap = 0, 1
+            writes = csr and commit and operation
+            record = int(not unretire and not writes and rnd.random() < (0.7 if trap else 0.2))
+            late = dict(unretire=unretire, record=record)
         mret = int(commit and not csr and rnd.random() < 0.1)
         if number == CSR.PMPCFG0 or number == CSR.PMPCFG2:
             operand = rnd.getrandbits(64) & 0x7F7F7F7F7F7F7F7F | (0x80 << 8 * rnd.randrange(100)) & DOUBLE
@@ -206,7 +226,7 @@ class Bench:
             extension_rdata=rnd.getrandbits(64) if number in EXTENSION or not self.xfides else 0,
             trap=trap, trap_pc=rnd.getrandbits(63) << 1, trap_cause=rnd.getrandbits(4),
             trap_interrupt=rnd.getrandbits(1), trap_value=rnd.getrandbits(64), mret=mret,
-            time=rnd.getrandbits(64), **self.interrupts,
+            time=rnd.getrandbits(64), **self.interrupts, **late,
             **({"events": rnd.getrandbits(self.model.events)} if self.model.events else {}),
         )  # fmt: skip
 
@@ -226,6 +246,10 @@ class Bench:
             differs(f"{name} in cycle {unit.cycles}", value, unit.get(name))
         if unit.get("interrupt") and not model.machine:
             hit("interrupt taken in U")
+        if x.get("unretire"):
+            if self.counted:
+                model.counts[2] = model.counts[2] - 1 & DOUBLE
+            hit("unretire", "counted" if self.counted else "not counted")
         number, operation = x["m_number"], x["m_access"]
         writes = x["m_csr"] and x["m_commit"] and operation
         differs("m_write", int(bool(writes)), unit.get("m_write"))
@@ -252,6 +276,12 @@ class Bench:
                 hit("flush")
         elif x["m_csr"] and operation:
             hit("not committed")
+        if x["m_csr"] and number == CSR.MINSTRET:
+            access = "written" if writes else "read"
+            if self.retired and not x.get("unretire"):
+                hit("minstret", access, "after an instruction retired")
+            if self.unretired:
+                hit("minstret", access, "after one that trapped late")
 
         increments = 1 | x["retire"] << 2 | x.get("events", 0) << 3
         inhibit = model.inhibit
@@ -267,8 +297,12 @@ class Bench:
         for i in range(model.counters):
             if bit(increments, i) and not (writes and number == CSR.MCYCLE + i):
                 model.counts[i] = model.counts[i] + 1 & DOUBLE
+        if x.get("record", x["trap"]):
+            model.record(x["trap_pc"], x["trap_cause"], x["trap_interrupt"], x["trap_value"])
+        if self.late and (x["record"] or x["trap"]):
+            hit("record", x["record"], "trap", x["trap"])
         if x["trap"]:
-            model.trap(x["trap_pc"], x["trap_cause"], x["trap_interrupt"], x["trap_value"])
+            model.trap()
             hit("trap")
             if x["trap_interrupt"] and model.vector & 1:
                 hit("vectored")
@@ -276,6 +310,10 @@ class Bench:
             hit("mret to M" if model.mpp else "mret to U")
             model.mret()
         self.accessed = bool(x["m_csr"])
+        self.retired = bool(x["retire"])
+        self.counted = bool(x["retire"] and not bit(inhibit, 2) and not (writes and number == CSR.MINSTRET))
+        self.may_unretire = self.retired and not x["m_csr"] and not x["mret"]
+        self.unretired = bool(x.get("unretire"))
         await unit.clock()
 
 
@@ -295,7 +333,7 @@ async def random_cycles(dut):
         await bench.unit.reset(**quiet)
         bench.model.reset()
         bench.model.settle()
-        bench.accessed = False
+        bench.accessed = bench.retired = bench.may_unretire = bench.unretired = False
         bench.coverage.hit("reset")
     dut._log.info("%d cycles", bench.unit.cycles)
     bench.coverage.check(dut._log)

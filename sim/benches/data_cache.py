@@ -1,5 +1,5 @@
 """Bench of the data cache: random loads and stores of a few lines that collide and of a device, against a
-memory in Python."""
+memory in Python; with a cache of that kind, requests are withdrawn at random."""
 
 import cocotb
 
@@ -12,6 +12,10 @@ REQUIRED = [
     "error of a line", "error of a device", "cleaned", "hit after cleaning", "ar line", "aw line",
     *(f"{channel} single {size}" for channel in ("ar", "aw") for size in (1, 2, 4, 8)),
 ]  # fmt: skip
+WITHDRAWN = [
+    *(("withdrawn", what) for what in ("load hit", "store hit", "load miss", "store miss", "device load",
+      "device store", "nothing", "as cleaning begins")),
+]  # fmt: skip
 
 
 @cocotb.test()
@@ -19,12 +23,13 @@ async def is_memory(dut):
     unit, random = Unit(dut), seeded()
     line, ways = setting("LINE", 64), setting("WAYS", 2)
     sets = 1024 // ways // line
-    coverage = Coverage(REQUIRED)
+    withdrawable = setting("WITHDRAWABLE", 0)
+    coverage = Coverage(REQUIRED + WITHDRAWN * withdrawable)
     memory = AxiMemory(unit, random, line, coverage)
     await unit.reset(
         bus__req=0, bus__addr=0, bus__we=0, bus__be=0, bus__wdata=0, clean=0, axi__awready=0, axi__wready=0,
         axi__bvalid=0, axi__bresp=0, axi__bid=0, axi__arready=0, axi__rvalid=0, axi__rid=0, axi__rdata=0,
-        axi__rresp=0, axi__rlast=0,
+        axi__rresp=0, axi__rlast=0, **({"withdraw": 0} if withdrawable else {}),
     )  # fmt: skip
 
     reference = {}
@@ -46,6 +51,8 @@ async def is_memory(dut):
             pool = [at + random.choice([0, 1, sets - 1]) * line for at in colliding]
             if random.random() < 0.4:
                 pool.append(BROKEN + random.randrange(4) * line)
+            if cycle == 0:  # everything happens here in any case
+                memory.slow, lazy, uncached = 0, 0, 0.3
         size = random.randrange(4)
         at = DEVICE + random.choice([0, 0x800]) if random.random() < uncached else random.choice(pool)
         address = at + random.randrange(0, line, 1 << size)
@@ -53,18 +60,34 @@ async def is_memory(dut):
             address = (request[0] & ~7) + random.randrange(0, 8, 1 << size)
         lanes = ((1 << (1 << size)) - 1) << address % 8
         request = (address, random.getrandbits(1), lanes, random.getrandbits(64))
-        if not cleaning and random.random() < 0.003:
+        withdraw = False
+        if withdrawable and (due is None or cycle == due[0] + 1):
+            often = not due or "hit" not in kind(due[1], present, line)
+            withdraw = random.random() < (0.4 if often else 0.15)
+        if not cleaning and random.random() < (0.03 if withdraw else 0.003):
             cleaning = True
+            if withdraw and due:
+                coverage.hit("withdrawn", "as cleaning begins")
         unit.set(clean=cleaning)
+        if withdrawable:
+            unit.set(withdraw=withdraw)
         memory.before()
         unit.set(bus__req=0, bus__addr=address, bus__we=request[1], bus__be=lanes, bus__wdata=request[3])
         await unit.settle()
         gnt, rvalid = unit.get("bus__gnt"), unit.get("bus__rvalid")
-        req = random.random() >= lazy and (due is None or rvalid)
+        req = random.random() >= lazy and (due is None or rvalid) and not withdraw
         unit.set(bus__req=req)
         await unit.settle()
         differs("gnt with and without a request", gnt, unit.get("bus__gnt"))
 
+        if withdraw:
+            differs("response to what is withdrawn", 0, rvalid)
+            differs("miss of what is withdrawn", 0, unit.get("miss"))
+            coverage.hit("withdrawn", kind(due[1], present, line) if due else "nothing")
+            due = None
+        if due is None and not cleaning:
+            for channel in ("ar", "aw", "w"):
+                differs(f"axi {channel}valid with nothing to do", 0, unit.get(f"axi__{channel}valid"))
         if due:
             number = due[1][0] // line
             fast = number in present and cycle == due[0] + 1
@@ -141,3 +164,12 @@ async def is_memory(dut):
     dut._log.info(f"{responses} responses, {lines} lines read, {len(memory.writes) - singles[1]} written")
     assert responses > setting("CYCLES", 10_000) // 50
     coverage.check(dut._log)
+
+
+def kind(request, present, line) -> str:
+    """What a request is for the cache."""
+    address, we, *_ = request
+    access = "store" if we else "load"
+    if address < BASE:
+        return f"device {access}"
+    return f"{access} {'hit' if address // line in present else 'miss'}"

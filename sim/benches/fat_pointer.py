@@ -39,6 +39,7 @@ REQUIRED = [
     ("read", "FMARK"),
     *(("write", csr.name) for csr in (*LOCKABLE, XfidesCSR.FMARK, XfidesCSR.COOKIESEED)),
     *(("locked", csr.name) for csr in LOCKABLE),
+    *(("reason a cycle later", what) for what in ("none", "INVALID", "TEMPORAL", "BOUNDS")),
     "user lowers fmark", "user cannot raise fmark", "read of another register", "entry addresses wrap",
 ]  # fmt: skip
 
@@ -187,7 +188,10 @@ class Bench:
             accepted = bool(request and granted and not refused)
             wait = unit.get("x_wait") or (op in VALS and not granted)
             if not works:
-                assert not (unit.get("x_wait") or unit.get("x_fault") or unit.get("x_minted")), f"{name} idle"
+                assert not (unit.get("x_fault") or unit.get("x_minted")), f"{name} idle"
+                # Whether another unit stops it is known too late for mint and revoke not to wait.
+                slow = active and op in (Op.MINT, Op.REVOKE)
+                assert slow or not unit.get("x_wait"), f"{name} waits for nothing"
             fault = bool(unit.get("x_fault"))
             cause, reason = unit.get("x_cause"), unit.get("x_reason")
             minted, tag = unit.get("x_minted"), unit.get("x_tag")
@@ -255,12 +259,29 @@ class Bench:
             fault, reason = unit.get("m_fault"), unit.get("m_reason")
             await unit.clock()
             unit.set(restore=0)
-        unit.set(m_check=0, response=0, response_error=0, x_op=Op.NONE)
+        unit.set(m_check=0, response=0, response_error=0)
+        if not failing:
+            await self.reason_stays(reason if fault else 0)
+        unit.set(x_op=Op.NONE)
         if failing:
             return "cause", ExceptionCause.LOAD_ACCESS_FAULT
         if fault:
             return "reason", reason
         return "value", rs1 & ~WORD | total & WORD
+
+    async def reason_stays(self, reason):
+        """From the cycle after a val's response on, until there is another one, the reason is known."""
+        unit, rnd = self.unit, self.random
+        for cycle in range(rnd.choice([1, 1, 2, 4])):
+            unit.set(
+                m_pointer=rnd.getrandbits(64), m_size=rnd.randrange(5), response_data=rnd.getrandbits(64),
+                x_op=rnd.choice(list(Op)), x_rs1=rnd.getrandbits(64), x_rs2=rnd.getrandbits(64),
+            )  # fmt: skip
+            await unit.settle()
+            differs(f"reason {cycle + 1} cycles after the response", reason, unit.get("w_reason"))
+            assert not unit.get("m_fault"), "a fault without a response"
+            await unit.clock()
+        self.coverage.hit("reason a cycle later", MemoryFault(reason).name if reason else "none")
 
     def compare_writes(self, op, expected, seen):
         if expected[0] != "value" or op not in (Op.MINT, Op.REVOKE) or expected[1] is None and op == Op.MINT:

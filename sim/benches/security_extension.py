@@ -4,7 +4,8 @@ must do.
 
 The stream of instructions does not follow the addresses: as far as the extension is concerned, an attacker
 may execute anything anywhere. The model takes every instruction when it enters execute; state, faults,
-comcause and mtval are compared when it leaves the memory stage.
+comcause and mtval are compared when it leaves the memory stage. With LATE_VERDICT, a val is judged one cycle
+later, and the instruction that has come to the memory stage behind it is dropped.
 """
 
 from collections import deque
@@ -53,7 +54,8 @@ REQUIRED = [
     "arm", "disarm", "disarm with a call on top", "return to a handler's entry", "forged return",
     "return with misaligned target", "return needs a spilled entry",
     "wide ra", "wide sp", "wide handler", "fault before another exception",
-    "spill", "refill", "interrupt", "interrupt between pops", "interrupt before an unwinding is complete",
+    "spill", "refill", "spill is counted",
+    "interrupt", "interrupt between pops", "interrupt before an unwinding is complete",
     *(("killed in execute", op.name) for op in Op), "killed interrupt",
     *(("after a stall", op.name) for op in Op if op != Op.PTRADD),
     *(("machine mode", op.name) for op in Op),
@@ -66,6 +68,18 @@ REQUIRED = [
     "user read of fmark", "user write of fmark", "user write of fmark that is not lower",
     *(("write while locked", csr.name) for csr in LOCKABLE), "write of a table while locked",
     "stack looked at", "crossing next to a crossing", "return next to a landing",
+]  # fmt: skip
+#: What changes state when it leaves execute, and so must not be behind a val that may yet fail.
+BINDING = {
+    Op.ENTRY_PAD: "entry or local pad", Op.LOCAL_PAD: "entry or local pad", Op.HANDLER_PAD: "handler pad",
+    Op.RETURN: "return", Op.ARM: "arm or disarm", Op.DISARM: "arm or disarm", Op.MINT: "mint or revoke",
+    Op.REVOKE: "mint or revoke",
+}  # fmt: skip
+BEHIND = ("nothing", "load or store", "interrupt", "fault", "val", "write of fmark", "other")
+REQUIRED_LATE = [
+    *(("behind a val that fails", what) for what in BEHIND),
+    *(("held behind a val that fails", what) for what in sorted(set(BINDING.values()))),
+    *(("held behind a val", op.name) for op in BINDING),
 ]  # fmt: skip
 
 
@@ -176,7 +190,8 @@ class Core:
         self.machine = True
         self.access = self.csrs.registers(lambda: self.machine)
         self.model_machine = True
-        required = [what for what in REQUIRED]
+        self.late = bool(setting("LATE_VERDICT", 0))
+        required = REQUIRED + REQUIRED_LATE * self.late
         if config.compartments > 64:
             required += [("matrix word", word) for word in range(config.compartments // 64)]
         if config.compartments < 256:
@@ -186,12 +201,14 @@ class Core:
         self.x: Instruction | None = None
         self.m = Memory()
         self.response: Response | None = None
+        self.verdict: Instruction | None = None  # the val whose verdict comes in this cycle: it fails
         self.gap = 0
         self.traps_ahead = False  # everything that enters execute now is on the wrong path
         self.interrupt_line = False
         self.after: dict | None = None  # what the probed registers must be in this cycle
         self.routine: list = []  # the rest of what the monitor does
         self.trapped: int | None = None  # cause of the last trap, for the monitor
+        self.weights = WEIGHTS | {op: 15 / len(VALS) for op in VALS if self.late}
         self.stalls = 0.2
         self.retired = 0
         self.history: deque[Instruction] = deque(maxlen=12)
@@ -513,11 +530,13 @@ class Core:
                 sp = top.sp
         return ra, sp
 
-    def operation(self) -> Instruction:
-        """Some instruction, in whatever mode the hart is."""
+    def operation(self, op: SecurityOp | None = None) -> Instruction:
+        """Some instruction, or one of an operation, in whatever mode the hart is."""
         rnd, state = self.random, self.state
-        op = rnd.choices(list(WEIGHTS), None if self.model_machine else WEIGHTS.values())[0]
-        if rnd.random() < 0.8:
+        given = op is not None
+        if not given:
+            op = rnd.choices(list(WEIGHTS), None if self.model_machine else self.weights.values())[0]
+        if not given and rnd.random() < 0.8:
             # What would only fault.
             armed = any(state.entry(n).kind for n in range(state.ssbase, state.ssdepth))
             top_armed = state.ssdepth != state.ssbase and state.entry(state.ssdepth - 1).kind
@@ -592,7 +611,7 @@ class Core:
         if rnd.random() < 0.08:
             cookie ^= 1 << rnd.randrange(8)
         offset = rnd.choice([0, 0, 0, size - (1 << i.size)])
-        if rnd.random() < 0.05:
+        if rnd.random() < (0.3 if self.late else 0.05):
             offset = rnd.choice([size - (1 << i.size) + 1, -1])
         shift = rnd.randrange(-8, 8)
         i.rs1 = pack_pointer(
@@ -605,10 +624,11 @@ class Core:
         pad stands at ``follows``, any other anywhere."""
         rnd = self.random
         if self.traps_ahead:
-            i = self.place(self.operation(), follows)
+            i = self.place(self.behind_a_trap(), follows)
             i.interrupt = self.interrupt_line
             i.wrong_path = True
             if i.interrupt:
+                i.csr = None
                 i.op, i.illegal, i.misaligned, i.access, i.long = Op.NONE, False, False, False, 0
             return i
         if self.model_machine:
@@ -631,6 +651,23 @@ class Core:
         if i.mret:
             self.model_machine = False
         return i
+
+    def behind_a_trap(self) -> Instruction:
+        """Any instruction; behind a val every kind often, and a write of fmark."""
+        rnd, ahead = self.random, self.m.instruction
+        if not (self.late and ahead is not None and ahead.op in VALS and rnd.random() < 0.9):
+            return self.operation()
+        choice = rnd.random()
+        if choice < 0.08:
+            mark = max(self.state.mark.value - 1, 0)
+            return Instruction(csr=XfidesCSR.FMARK, csr_value=mark, pc=self.at_home() & ~3)
+        if choice < 0.16:
+            return Instruction(access=True, pc=self.at_home() & ~3)
+        if choice < 0.24:
+            return Instruction(illegal=True, pc=self.at_home() & ~3)
+        if choice < 0.32:
+            self.interrupt_line = True
+        return self.operation(rnd.choice([*Op, *VALS, *VALS]))
 
     def place(self, i: Instruction, address: int | None) -> Instruction:
         """The instruction at another address."""
@@ -823,6 +860,7 @@ class Core:
         self.failing = {(address(5), False), (address(6), True), (address(68), True)}
         self.in_fluid = False
         self.x, self.m, self.response, self.after = None, Memory(), None, None
+        self.verdict = None
         self.traps_ahead = self.interrupt_line = False
         self.trapped = None
         self.bus_writes = []
@@ -887,6 +925,10 @@ class Core:
             await self.probe()
 
         # What the registers of the pipeline say.
+        w_fault = self.verdict is not None
+        differs(f"w_fault, expected of {self.verdict}", int(w_fault), unit.get("w_fault"))
+        if w_fault:
+            self.response = None  # the core withdraws the request
         response = self.response
         arrived = False
         if response:
@@ -894,14 +936,15 @@ class Core:
             arrived = response.delay == 0
         here = m.instruction
         done = not m.access or arrived
-        m_ready = here is None or done
+        m_ready = here is None or done or w_fault
         csr = here is not None and here.csr is not None
         op = x.op if x else rnd.choice(list(Op))
         shown = x or Instruction(op, rs1=rnd.getrandbits(64), rs2=rnd.getrandbits(64), pc=self.link)
         unit.set(
             x_op=op, x_judge=x is not None and not x.early, x_pc=shown.pc, x_rs1=shown.rs1, x_rs2=shown.rs2,
             x_cid=shown.cid, x_total=shown.total, x_target=shown.target, x_advance=0, x_fire=0, x_granted=0,
-            x_refused=0, x_commit=0, m_ready=m_ready, m_empty=here is None, m_result=m.result, m_size=m.size,
+            x_refused=0, x_commit=0, m_ready=m_ready,
+            m_empty=here is None and not w_fault, m_result=m.result, m_size=m.size,
             response=arrived, response_error=arrived and response.error,
             response_data=response.data if arrived else rnd.getrandbits(64),
             machine=self.machine, trap=0, registers__write=0,
@@ -914,18 +957,28 @@ class Core:
         bus_error = m.access and arrived and response.error
         m_fault = unit.get("m_fault")
         trapping = m.exception or m.interrupt or bus_error or m_fault
-        trap = here is not None and done and bool(trapping)
-        commit = here is not None and done and not trapping
+        settled = here is not None and done and not w_fault
+        trap = w_fault or (settled and bool(trapping))
+        commit = settled and not trapping
         cause = m.cause
         if bus_error:
             cause = ExceptionCause.STORE_ACCESS_FAULT if m.store else ExceptionCause.LOAD_ACCESS_FAULT
         elif m_fault:
             cause = ExceptionCause.MEMORY
         kill = trap or (commit and here.mret)
-        if here is not None and done:
+        verdict, self.verdict = self.verdict, None
+        if settled:
             self.leave(here, trap, cause, m_fault)
+        if w_fault:
+            self.drop(here)
         write = commit and csr and here.csr_value is not None
         unit.set(trap=trap and not m.interrupt, registers__write=write)
+
+        await unit.settle()
+        spill = settled and trap and not m.interrupt and self.spills(here)
+        differs(f"spill at {here}", int(spill), unit.get("spill"))
+        if spill:
+            hit("spill is counted")
 
         # Data bus.
         granted = rnd.random() >= self.stalls
@@ -936,6 +989,10 @@ class Core:
 
         # Execute.
         wait = bool(unit.get("x_wait"))
+        if x and wait and self.late and here is not None and here.op in VALS and x.op in BINDING:
+            hit("held behind a val", x.op.name)
+            if self.verdict:
+                hit("held behind a val that fails", BINDING[x.op])
         if not csr:
             masked = self.csrs.pointers_enabled and not self.machine
             differs("x_mask_addresses", masked, unit.get("x_mask_addresses"))
@@ -974,8 +1031,11 @@ class Core:
             self.send(x, following, fault, late, minted, tag)
         if table_access:
             assert self.response is None, "two accesses of the data bus at once"
-            assert x.op in TABLE_OPS and not x.wrong_path, f"access of the metadata table by {x}"
-            differs(f"address of the entry for {x}", x.expected.address, address)
+            assert x.op in TABLE_OPS, f"access of the metadata table by {x}"
+            if x.wrong_path:
+                assert fire and x.op in VALS and not bus_we, f"access of the metadata table by {x}"
+            else:
+                differs(f"address of the entry for {x}", x.expected.address, address)
             failing = (address, bus_we) in self.failing
             if bus_we and not failing:
                 self.bus_writes.append((address, bus_data))
@@ -1008,21 +1068,23 @@ class Core:
         if fire:
             if not exception and x.csr is None and not x.access_error and x.op not in VALS:
                 self.after, self.last = x.expected.after, x
-        elif here is not None and done:
+        elif settled and not self.verdict:
             self.after, self.last = here.expected.after, here
-        if here is not None and done:
+        if w_fault:
+            self.after, self.last = verdict.expected.after, verdict
+        if settled:
             self.retired += 1
             if csr:
                 self.gap = max(self.gap, 1)
-            if kill:
-                self.gap = 2
-                self.x = None
+        if kill:
+            self.gap = 2
+            self.x = None
         if trap:
-            if here.saved is not None and m.interrupt:
+            if settled and here.saved is not None and m.interrupt:
                 await self.interrupted_unwinding(here)
             self.machine = self.model_machine = True
             self.traps_ahead = False
-            if m.interrupt:
+            if settled and m.interrupt:
                 self.interrupt_line = False
             if rnd.random() < 0.15:
                 await self.look_at_stack()
@@ -1037,10 +1099,16 @@ class Core:
 
     def send(self, x: Instruction, following: Memory, fault, late: bool, minted: int, tag: int) -> None:
         """An instruction moves from execute to the memory stage."""
-        assert not x.wrong_path, f"moves to memory although the instruction before it traps: {x}"
         unit, hit = self.unit, self.coverage.hit
         expected = x.expected
         following.interrupt = x.interrupt or late
+        if x.wrong_path:
+            # Behind a val that fails later: only what has not changed anything yet.
+            assert self.verdict, f"moves to memory although the instruction before it traps: {x}"
+            works = self.csrs.compartments_enabled or x.op in TABLE_OPS
+            assert fault or following.interrupt or not (works and x.op in BINDING), f"cannot be undone: {x}"
+            following.exception = bool(fault or x.fetch_fault or x.illegal or x.misaligned)
+            return
         if late:
             # The model has unwound completely; it starts again from what has been popped.
             self.restore(x.saved)
@@ -1080,7 +1148,11 @@ class Core:
         m, expected = self.m, i.expected
         self.history.append(i)
         differs(f"interrupt at {i}", expected.interrupt, m.interrupt)
-        if not expected.interrupt:
+        late = self.late and i.op in VALS and m.access and not trap and expected.cause is not None
+        if late:
+            differs(f"exception of {i}", expected.cause, int(ExceptionCause.MEMORY))
+            self.verdict = i
+        elif not expected.interrupt:
             differs(f"exception of {i}", expected.cause, int(cause) if trap else None)
         value = m.result
         control_flow = cause == ExceptionCause.CONTROL_FLOW
@@ -1088,12 +1160,38 @@ class Core:
             value = 0
         elif control_flow and (m.exception or m_fault):
             value = i.pc
-        if trap and expected.value is not None:
+        if (trap or late) and expected.value is not None:
             differs(f"mtval of {i}", expected.value, value)
         if expected.read is not None and not trap:
             differs(f"read of {i.csr.name}", expected.read, self.unit.get("rdata"))
-        if i.op in VALS and not trap and expected.value is not None:
+        if i.op in VALS and not trap and not late and expected.value is not None:
             differs(f"result of {i}", expected.value, m.result)
+
+    def spills(self, i: Instruction) -> bool:
+        """Whether an instruction finds the shadow stack full or spilled."""
+        expected = i.expected
+        return expected.cause == ExceptionCause.CONTROL_FLOW and expected.after[XfidesCSR.COMCAUSE] in (
+            ControlFlowFault.SHADOW_OVERFLOW,
+            ControlFlowFault.SHADOW_UNDERFLOW,
+        )
+
+    def drop(self, i: Instruction | None) -> None:
+        """A val has failed; ``i`` has come to the memory stage behind it."""
+        m, hit = self.m, self.coverage.hit
+        what = "other"
+        if i is None:
+            what = "nothing"
+        elif m.interrupt:
+            what = "interrupt"
+        elif m.exception:
+            what = "fault"
+        elif i.op in VALS:
+            what = "val"
+        elif m.access:
+            what = "load or store"
+        elif i.csr is not None:
+            what = "write of fmark"
+        hit("behind a val that fails", what)
 
     async def interrupted_unwinding(self, i: Instruction) -> None:
         """An interrupt has taken the place of a handler pad: only entries that it may pop are gone."""

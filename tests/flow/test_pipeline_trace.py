@@ -9,6 +9,9 @@ from fides_core.config import preset
 from fides_core.errors import UserError
 from fides_core.flow import tools
 from fides_core.flow.simulation import Simulator
+from fides_core.isa.csrs import XfidesCSR
+from fides_core.isa.instructions import BY_NAME
+from fides_core.isa.xfides import pack_entry, pack_pointer
 
 BASE = 0x8000_0000
 ROM = 0x1000
@@ -40,6 +43,57 @@ stop:
   j stop
 .balign 8
 datum: .dword 21
+"""
+
+OBJECT, COOKIE = 0x8000_8000, 7
+VAL = BY_NAME["val.8"].match
+# A val in user mode, first with a pointer that passes, which brings code and entry into the caches, then with
+# one that does not.
+VAL_PROGRAM = f"""
+  la t0, handler
+  csrw mtvec, t0
+  li t0, -1
+  csrw pmpaddr0, t0
+  li t0, 0x1f
+  csrw pmpcfg0, t0
+  la t0, table
+  csrw {int(XfidesCSR.FIDESMETADATABASE)}, t0
+  li t0, 64
+  csrw {int(XfidesCSR.FSTACKBASE)}, t0
+  csrw {int(XfidesCSR.FSTACKEND)}, t0
+  csrwi {int(XfidesCSR.COMCTL)}, 2
+  li s0, {pack_pointer(OBJECT, 1, COOKIE):#x}
+  li s1, 0
+again:
+  la t0, user
+  csrw mepc, t0
+  li t0, 0x1800
+  csrc mstatus, t0
+  mret
+.balign 64
+user:
+  nop
+checked:
+  .insn r {VAL & 0x7F:#x}, 2, {VAL >> 25}, a0, s0, x0
+behind:
+  addi a1, a1, 1
+second:
+  addi a2, a2, 1
+third:
+  ecall
+.balign 64
+handler:
+  bnez s1, done
+  li s1, 1
+  li s0, {pack_pointer(OBJECT, 1, COOKIE + 1):#x}
+  j again
+done:
+  li t0, 0x100000
+  sw a1, 0(t0)
+stop:
+  j stop
+.balign 64
+table: .dword 0, {pack_entry(OBJECT, 8, COOKIE):#x}
 """
 
 
@@ -89,22 +143,25 @@ class Trace:
         return end - stages[index][1]
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    """The executable and the addresses of its symbols."""
-    directory = tmp_path_factory.mktemp("pipeline")
+def link_program(directory, text: str):
+    """The executable of a program and the addresses of its symbols."""
     source, script, image = (directory / name for name in ("program.S", "program.ld", "program.elf"))
-    source.write_text(f".globl _start\n_start:\n{PROGRAM}")
+    source.write_text(f".globl _start\n.option norvc\n_start:\n{text}")
     script.write_text(f"ENTRY(_start) SECTIONS {{ . = {BASE:#x}; .text : {{ *(.text*) }} }}")
     options = ("-march=rv64imac_zicsr_zifencei", "-mabi=lp64", "-nostdlib", "-nostartfiles", "-static")
-    link = (f"-Wl,-T,{script}", "-Wl,--no-warn-rwx-segments")
+    script_options = (f"-Wl,-T,{script}", "-Wl,--no-warn-rwx-segments")
     subprocess.run(
-        [tools.find("riscv64-unknown-elf-gcc"), *options, *link, "-o", image, source], check=True
+        [tools.find("riscv64-unknown-elf-gcc"), *options, *script_options, "-o", image, source], check=True
     )
     listing = subprocess.run(
         [tools.find("riscv64-unknown-elf-nm"), image], check=True, capture_output=True, text=True
     ).stdout
     return image, {name: int(value, 16) for value, _, name in map(str.split, listing.splitlines())}
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    return link_program(tmp_path_factory.mktemp("pipeline"), PROGRAM)
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +232,34 @@ def test_trap(program, traced):
     after = trace.at(symbols["after"])[-1]
     assert [stage for stage, _ in trace.stages[after]] == ["F", "D", "X"]
     assert trace.ended[after] == (trace.ended[ecall][0], False)
+
+
+def test_val_that_fails_in_writeback(tmp_path):
+    """On a core that judges it there: it and all behind it are dropped, the one in memory, too."""
+    config = preset("fides")
+    assert config.core.late_verdict
+    image, symbols = link_program(tmp_path, VAL_PROGRAM)
+    path = tmp_path / "val.kanata"
+    outcome = Simulator.build(config).run(image, 10_000, pipeline=path, require_policy=False)
+    assert outcome.exit_code == 1, outcome.message  # behind the val that passes alone
+    trace = Trace(path.read_text())
+    assert len(trace.order) == outcome.instructions
+
+    def last(name: str) -> tuple[int, list[str]]:
+        number = trace.at(symbols[name])[-1]
+        return number, [stage for stage, _ in trace.stages[number]]
+
+    passing = [number for number in trace.at(symbols["checked"]) if trace.ended[number][1]]
+    assert len(passing) == 1 and trace.labels[passing[0]][1] == ""
+    failing, stages = last("checked")
+    cycle = trace.ended[failing][0]
+    assert failing > passing[0] and stages == ["F", "D", "X", "M", "W"]
+    assert trace.ended[failing] == (cycle, False) and trace.labels[failing][1] == "trap"
+    assert trace.time_in(failing, "M") == trace.time_in(failing, "W") == 1
+    for name, expected in (("behind", ["F", "D", "X", "M"]), ("second", ["F", "D", "X"])):
+        number, stages = last(name)
+        assert number > failing and stages == expected, name
+        assert trace.ended[number] == (cycle, False) and trace.labels[number][1] == ""
 
 
 def test_stalls(program, traced):
