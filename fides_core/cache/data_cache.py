@@ -48,7 +48,8 @@ class DataCache(wiring.Component):
     meanwhile. ``miss``: one cycle for each line asked for.
 
     ``withdraw``, left out unless ``withdrawable``: the request granted in the cycle before, if there was one,
-    is void, it has no effect and no response. There must be no request in that cycle.
+    is void, it has no effect and no response. There must be no request in that cycle, and none whose line has
+    been fetched may just be looked up again.
     """
 
     def __init__(self, config: CacheConfig, cacheable: Region, *, withdrawable: bool = False):

@@ -57,8 +57,8 @@ MHZ_NOTE = (
     "a placed and routed design is slower than 1 / path_ns"
 )
 
-# For abc9, which counts 0.3 ns for each wire. Without it abc9 keeps every path as short as the longest one can
-# be, and copies logic for that.
+# For abc9, which counts 0.3 ns for each wire. Without it abc9 makes every path as short as the longest one
+# can be, and copies logic for that.
 _TARGET_PS = 12_000
 
 # Timing wants the netlist beside the cells' timing models, which synthesis itself reads without timing.
