@@ -18,7 +18,7 @@ A0, A1, A2, S4, S5 = 10, 11, 12, 20, 21
 ZONE_START, ZONE_END = 512, 576  # indices of the stack zone
 
 
-def documented(page: str) -> dict[str, dict[str, int]]:
+def documented(page: str) -> dict[str, dict[str, float]]:
     """By preset, the cycles of each case in the table below the heading "Cycle costs" of a page in docs/. The
     table's head is "| case | preset | ... |"."""
     text = (ROOT / "docs" / page).read_text().split("\n## Cycle costs\n")[1].split("\n## ")[0]
@@ -26,7 +26,7 @@ def documented(page: str) -> dict[str, dict[str, int]]:
     head, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
     assert head[0] == "case"
     return {
-        name: {case: int(cells[column]) for case, *cells in rows} for column, name in enumerate(head[1:])
+        name: {case: float(cells[column]) for case, *cells in rows} for column, name in enumerate(head[1:])
     }
 
 
