@@ -201,7 +201,7 @@ class Core(wiring.Component):
         if config.late_verdict:  # one cycle later, when it is certain
             committed = Signal()
             m.d.sync += committed.eq(memory.commit)
-            m.d.comb += m_retire.eq(committed & ~memory.w_fault)
+            m.d.comb += m_retire.eq(Mux(memory.w_fault, 0, committed))
         else:
             m.d.comb += m_retire.eq(memory.commit)
         # And, for pipeline traces, how instructions move: what is in a stage, and whether it leaves.
