@@ -37,9 +37,9 @@ class MemoryStage(wiring.Component):
     (``judged``) is known before; ``record``: cause, address and value of a trap are those of the instruction
     here, which will trap, if at all, before anything can read them. ``product``: the multiplier's low half
     for the instruction here. ``forward.value`` is that of a load's data also while the stage is empty, for
-    AMOs in execute. ``reserve``: an LR completes. ``w_result``: what is in writeback, for the late ALU. ``taken``: what the
-    late branch here does; ``mispredicted``: fetch has gone the other way, everything younger must be dropped,
-    and the core goes on one cycle later at ``corrected``.
+    AMOs in execute. ``reserve``: an LR completes. ``w_result``: what is in writeback, for the late ALU.
+    ``taken``: what the late branch here does; ``mispredicted``: fetch has gone the other way, everything
+    younger must be dropped, and the core goes on one cycle later at ``corrected``.
     """
 
     def __init__(self, config: CoreConfig):
