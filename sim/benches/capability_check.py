@@ -26,7 +26,8 @@ REQUIRED = [
     "first word of a fluid bound", "last word of a fluid bound",
     "call into restricted fluid", "call back out of restricted fluid", "call to a compartment",
     "entry pad at home", "local pad at home", "local pad crosses back", "local pad outside",
-    "handler pad outside",
+    "handler pad outside", "at home with another cid",
+    *(("pad with the current cid outside", kind) for kind in ("ENTRY", "LOCAL")),
     "pad in the last word of its range", "pad in the last word before another range",
     "empty range", "crossing is killed", "crossing waits", "killed at once", "not checked",
     "restore", "restore to restricted", "restore, then at once an instruction", "restore is killed",
@@ -208,6 +209,7 @@ class Bench:
         if fault is not None:
             hit("fault", fault.name)
         foreign = pad and not local and not in_current and not in_par and not restricted
+        foreign = foreign and pad[0] != before[0]
         if foreign and pad[0] >= state.compartments:
             hit("compartment beyond the implemented ones")
         elif foreign:
@@ -231,7 +233,7 @@ class Bench:
             )  # fmt: skip
 
     async def instruction(self):
-        """One instruction in execute, for two cycles or more if it crosses."""
+        """One instruction in execute, for two cycles or more if it may cross."""
         unit, rnd, state, hit = self.unit, self.random, self.state, self.coverage.hit
         pc = self.address()
         kind = rnd.choice(
@@ -257,8 +259,17 @@ class Bench:
                 hit("handler pad outside")
         else:
             self.cover(pc, pad, obstacle, home, saved, fault)
-        early = not pad and fault is not None
-        crossing = pad is not None and not home
+        # A pad waits unless it is in a fluid range that the context allows, or has the current cid.
+        in_any = state.fluid_start <= pc < state.fluid_end
+        in_par = state.restricted_fluid_start <= pc < state.fluid_start
+        current, restricted, *_ = saved
+        expected_home = in_any or (in_par if restricted else not in_par and cid == current)
+        crossing = pad is not None and not expected_home
+        early = not crossing and fault is not None
+        if crossing and home:
+            hit("at home with another cid")
+        if early and pad:
+            hit("pad with the current cid outside", kind.name)
         what = f"{pc:#x}, pad {pad}, context {saved[:2]}"
 
         async def stays():
@@ -269,7 +280,7 @@ class Bench:
 
         async for leaving in stays():
             killed = rnd.random() < 0.05
-            # A crossing stays whatever the pipeline could do.
+            # What may cross stays whatever the pipeline could do.
             unit.set(x_advance=leaving and not crossing, x_commit=0)
             await unit.settle()
             differs(f"home at {what}", home, unit.get("x_home"))
@@ -297,7 +308,7 @@ class Bench:
             killed = rnd.random() < 0.08
             unit.set(x_advance=leaving)
             await unit.settle()
-            differs(f"x_crossing at {what}", 1, unit.get("x_crossing"))
+            differs(f"x_crossing at {what}", not home, unit.get("x_crossing"))
             differs(f"x_wait at {what}", 0, unit.get("x_wait"))
             differs(f"x_fault at {what}, obstacle {obstacle}", fault is not None, unit.get("x_fault"))
             if fault is not None:
