@@ -115,6 +115,9 @@ PROPERTIES = {
                     "(~Mux(sets_mark, datum, pointed))[:16] + 1)[16]",
                 ),
                 "objects that end at 2^32": Mutant(_POINTER, "(carry & (self.x_total[:32] != 0))", "carry"),
+                "forgets the reason": Mutant(
+                    _POINTER, "reason.eq(Mux(self.response_error, 0, late))", "reason.eq(0)",
+                ),
                 "with checks off": Mutant(
                     _POINTER, "active.eq(self.x_active & ~self.x_block & ", "active.eq(~self.x_block & ",
                 ),
