@@ -2,10 +2,10 @@
 
 A request is transferred in a cycle in which ``req`` and ``gnt`` are both high; its response comes one or more
 cycles later, in order, as one cycle of ``rvalid``. Unlike in OBI, a request that was not granted may be
-changed or withdrawn; on cores with a late verdict one that was granted, too, in the next cycle (``withdraw`` of
-the core: it then has no effect and no response). ``gnt`` must not depend on ``req`` nor on any other output of the core in that cycle.
-The core has at most one instruction request under way: it asks again in the cycle of the response at the
-earliest. On the data bus it asks again no earlier than that either.
+changed or withdrawn; on cores with a late verdict one that was granted, too, in the next cycle (``withdraw``
+of the core: it then has no effect and no response). ``gnt`` must not depend on ``req`` nor on any other
+output of the core in that cycle. The core has at most one instruction request under way: it asks again in the
+cycle of the response at the earliest. On the data bus it asks again no earlier than that either.
 """
 
 from amaranth.lib.wiring import In, Out, Signature
