@@ -11,23 +11,27 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
+from amaranth.hdl import Shape
 from amaranth.lib.wiring import Out
 
 from fides_core.axi.signatures import Axi4
 from fides_core.config import Config
 from fides_core.core.bus import DataBus, InstructionBus
 from fides_core.core.rvfi import rvfi_fields
+from fides_core.errors import UserError
 from fides_core.isa.encode import encode
 from fides_core.soc.memory_map import BOOT_ROM, MAIN_MEMORY_BASE
 
 from . import tools
 from .verilog import TILE, TOP, convert, replace_file
 
-__all__ = ["CACHEABLE", "LINT", "Port", "core_ports", "core_texts", "soc_text", "write_release"]
+__all__ = [
+    "CACHEABLE", "LINT", "Port", "core_ports", "core_texts", "release_for", "soc_text", "write_release",
+]  # fmt: skip
 
 TEMPLATES = Path(__file__).with_name("release_files")
 
@@ -41,7 +45,7 @@ _BRIDGE = "axi_ports"
 
 # As Yosys writes Verilog; see also synthesis.py.
 _MODULE = re.compile(r"^module (\S+?) ?\(.*?^endmodule\n", re.MULTILINE | re.DOTALL)
-_USE = re.compile(r"^(module |  )(\\?)([\w.$]+) ?(?=\(|( \S+) +\($)", re.MULTILINE)
+_USE = re.compile(r"^(module |  )\\?([\w.$]+) ?(?=\(|( \S+) +\($)", re.MULTILINE)
 _CONSTANT = re.compile(r"^  always @\*\n    (\S.* = \d+'h[0-9a-f]+;)$", re.MULTILINE)
 _EMPTY_WIRE = re.compile(r"^  wire \[-1:0\] (\S+) ?;\n", re.MULTILINE)
 _PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?([\w$]+) ?;$", re.MULTILINE)
@@ -74,8 +78,6 @@ def _channel(prefix: str, channels: Iterable[str]) -> list[Port]:
 
 
 def _width(shape) -> int:
-    from amaranth.hdl import Shape
-
     return Shape.cast(shape).width
 
 
@@ -131,7 +133,7 @@ def _released(text: str, top: str, name: str) -> str:
         raise RuntimeError(f"the modules of {name} cannot be named: {found}")
 
     def renamed(match):
-        kind, escape, module = match[1], match[2], match[3]
+        kind, module = match[1], match[2]
         return f"{kind}{names[module]} " if module in names else match[0]
 
     modules = []
@@ -208,7 +210,8 @@ def core_texts(
     system = {"clk": "clk", "rst": "rst"}
     pins = system | {"\\time ": "mtime"}
     pins |= {f"{kind}_interrupt": f"{kind}_interrupt" for kind in ("software", "timer", "external")}
-    pins |= {f"rvfi__{field}": f"rvfi_{field}" for field in (rvfi_fields(config.core) if config.core.rvfi else ())}
+    if config.core.rvfi:
+        pins |= {f"rvfi__{field}": f"rvfi_{field}" for field in rvfi_fields(config.core)}
 
     body = _wires(unused) + "\n"
     parts = [_released(tile, TILE, f"{name}_tile")]
@@ -283,41 +286,81 @@ def _example(config: Config) -> dict[str, str]:
 
 
 def write_release(
-    config: Config, directory: Path, *, tile: str, soc: str, cacheable: tuple[int, int] = CACHEABLE
+    config: Config,
+    directory: Path,
+    *,
+    tile: str,
+    soc: str | None,
+    cacheable: tuple[int, int] = CACHEABLE,
 ) -> Path:
     """Write the release of ``config`` to the folder ``directory``, made if need be, manifest.json last.
 
-    ``tile`` and ``soc``: the Verilog of verilog.py, the former made for memory at ``cacheable``. Returns the
-    path of the core's Verilog. Raises UserError when the folder cannot be written.
+    ``tile`` and ``soc``: the Verilog of verilog.py, the former made for memory at ``cacheable``; None: a
+    release without the system on a chip. Returns the path of the core's Verilog. Raises UserError when the
+    folder cannot be written.
     """
-    core_name, soc_name = f"fides_core_{config.name}", f"fides_soc_{config.name}"
-    tops = {f"{core_name}.v": core_ports(config), f"{soc_name}.v": _ports(soc)}
+    name = f"fides_core_{config.name}"
     core, inside = core_texts(config, tile, cacheable)
-    files = {
-        f"{core_name}.v": core,
-        f"{core_name}_tile.v": inside,
-        f"{soc_name}.v": soc_text(config, soc),
-        **_example(config),
-    }
+    files = {f"{name}.v": core, f"{name}_tile.v": inside}
+    tops = {f"{name}.v": core_ports(config)}
+    if soc is not None:
+        soc_name = f"fides_soc_{config.name}.v"
+        files[soc_name], tops[soc_name] = soc_text(config, soc), _ports(soc)
+    files |= _example(config)
     entries = {}
-    for name, text in files.items():
-        replace_file(directory / name, text)
-        entries[name] = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
-        if name in tops:
-            entries[name] |= {
-                "top": name.removesuffix(".v"),
-                "ports": [
-                    {"name": port.name, "direction": port.direction, "width": port.width}
-                    for port in tops[name]
-                ],
-            }
+    for file, text in files.items():
+        replace_file(directory / file, text)
+        entries[file] = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+        if file in tops:
+            ports = [
+                {"name": port.name, "direction": port.direction, "width": port.width} for port in tops[file]
+            ]
+            entries[file] |= {"top": file.removesuffix(".v"), "ports": ports}
     manifest = {
         "preset": config.name,
         "configuration": config.to_dict(),
-        "cacheable": dict(zip(("base", "size"), cacheable, strict=True)),
-        "executable": [dict(zip(("base", "size"), region, strict=True)) for region in executable(cacheable)],
+        "cacheable": _region(cacheable),
+        "executable": [_region(region) for region in executable(cacheable)],
         "files": entries,
         "tools": _versions(),
     }
     replace_file(directory / "manifest.json", json.dumps(manifest, indent=2, sort_keys=True) + "\n")
-    return directory / f"{core_name}.v"
+    return directory / f"{name}.v"
+
+
+def _region(region: tuple[int, int]) -> dict[str, int]:
+    return dict(zip(("base", "size"), region, strict=True))
+
+
+def release_for(
+    config: Config, directory: Path, *, reset_vector: int | None, cacheable: tuple[int, int] | None
+) -> Path:
+    """Write the release of a preset's core on another memory map, without a system on a chip.
+
+    ``reset_vector``: address of the first instruction, None for the preset's; ``cacheable``: base and size in
+    bytes of the memory, a power of two that the base is a multiple of, None for CACHEABLE. Returns what
+    write_release does. Raises UserError when they cannot be, or nothing is fetched from ``reset_vector``,
+    ToolMissing without Yosys.
+    """
+    base, size = cacheable = cacheable or CACHEABLE
+    if size < 8 or size & (size - 1) or base % size or not 0 <= base < 1 << 32 or base + size > 1 << 32:
+        raise UserError(
+            f"memory of {size:#x} bytes at {base:#x}: the size must be a power of two and the base a "
+            "multiple of it, below 2^32"
+        )
+    if reset_vector is not None:
+        try:
+            config = replace(config, core=replace(config.core, reset_vector=reset_vector))
+        except ValueError as error:
+            raise UserError(str(error)) from None
+    start = config.core.reset_vector
+    if not any(first <= start < first + length for first, length in executable(cacheable)):
+        raise UserError(
+            f"the core begins at {start:#x}, but fetches from the memory at {base:#x} and the boot ROM at "
+            f"{BOOT_ROM.base:#x} only"
+        )
+    tools.yosys_command()
+    from fides_core.soc.tile import Tile
+
+    tile = convert(Tile(config.core, cacheable=cacheable), TILE)
+    return write_release(config, directory, tile=tile, soc=None, cacheable=cacheable)
