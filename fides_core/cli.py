@@ -120,12 +120,7 @@ def generate(
         return
     files = _generate(console, names, out)
     for name, path in files.items():
-        written = release.write_release(
-            verilog.configuration(name),
-            path.with_suffix(""),
-            tile=verilog.core_path(path).read_text(),
-            soc=path.read_text(),
-        )
+        written = release.release_beside(verilog.configuration(name), path)
         console.print(str(written), soft_wrap=True)
 
 

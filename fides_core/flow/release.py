@@ -27,10 +27,11 @@ from fides_core.isa.encode import encode
 from fides_core.soc.memory_map import BOOT_ROM, MAIN_MEMORY_BASE
 
 from . import tools
-from .verilog import TILE, TOP, convert, replace_file
+from .verilog import TILE, TOP, convert, core_path, replace_file
 
 __all__ = [
-    "CACHEABLE", "LINT", "Port", "core_ports", "core_texts", "release_for", "soc_text", "write_release",
+    "CACHEABLE", "LINT", "Port", "core_ports", "core_texts", "release_beside", "release_for", "soc_text",
+    "write_release",
 ]  # fmt: skip
 
 TEMPLATES = Path(__file__).with_name("release_files")
@@ -326,6 +327,12 @@ def write_release(
     }
     replace_file(directory / "manifest.json", json.dumps(manifest, indent=2, sort_keys=True) + "\n")
     return directory / f"{name}.v"
+
+
+def release_beside(config: Config, verilog: Path) -> Path:
+    """write_release for what verilog.generate has written, to a folder beside the file ``verilog``."""
+    tile, soc = core_path(verilog).read_text(), verilog.read_text()
+    return write_release(config, verilog.with_suffix(""), tile=tile, soc=soc)
 
 
 def _region(region: tuple[int, int]) -> dict[str, int]:
