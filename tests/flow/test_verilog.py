@@ -194,10 +194,8 @@ def lint(directory, name, kind):
     return done.returncode, done.stderr
 
 
-# Each has most of the other one in it: one of the two is enough but for a nightly run.
-LINTED = {
-    ("tiny", "core"), ("tiny_fides", "soc"), ("base", "soc"), ("fides", "core"), ("fides_monitor", "core")
-}  # fmt: skip
+# These have between them what the others have, which are for a nightly run.
+LINTED = {("tiny", "core"), ("fides", "soc"), ("fides_monitor", "core")}
 
 
 @pytest.mark.parametrize(
@@ -211,23 +209,24 @@ def test_releases_are_clean_in_verilator(generated, name, kind):
     assert lint(generated / name, name, kind) == (0, "")
 
 
-@pytest.mark.parametrize(
-    "file, good, bad, rule",
-    [
-        ("fides_core_tiny.v", ".iaxi__araddr(iaxi_araddr)", ".iaxi__araddr(iaxi_arlen)", "WIDTH"),
-        ("fides_core_tiny.v", ".timer_interrupt(timer_interrupt)", ".timer_interrupt(1'b0)", "UNUSEDSIGNAL"),
-        ("fides_example_tiny.v", "        .mtime(mtime),\n", "", "PINMISSING"),
-        ("fides_core_tiny_tile.v", "assign rs1 = insn[19:15];", "assign rs1 = insn[19:14];", "WIDTHTRUNC"),
-    ],
+MISTAKES = (
+    ("fides_core_tiny.v", ".iaxi__araddr(iaxi_araddr)", ".iaxi__araddr(iaxi_arlen)", "UNDRIVEN"),
+    ("fides_core_tiny.v", ".timer_interrupt(timer_interrupt)", ".timer_interrupt(1'b0)", "UNUSEDSIGNAL"),
+    ("fides_example_tiny.v", "        .mtime(mtime),\n", "", "PINMISSING"),
+    ("fides_core_tiny_tile.v", "assign rd = insn[11:7];", "assign rd = insn[12:7];", "WIDTHTRUNC"),
 )
-def test_waivers_let_no_mistake_through(generated, tmp_path, file, good, bad, rule):
+
+
+def test_waivers_hide_no_mistakes(generated, tmp_path):
     directory = tmp_path / "tiny"
     shutil.copytree(generated / "tiny", directory)
-    text = (directory / file).read_text()
-    assert good in text
-    (directory / file).write_text(text.replace(good, bad, 1))
+    for file, good, bad, _ in MISTAKES:
+        text = (directory / file).read_text()
+        assert good in text, good
+        (directory / file).write_text(text.replace(good, bad, 1))
     code, output = lint(directory, "tiny", "core")
-    assert code and rule in output and file in output
+    found = set(re.findall(r"^%Warning-(\w+): (\w+\.v):", output, re.MULTILINE))
+    assert code and found >= {(rule, file) for file, _, _, rule in MISTAKES}, output
 
 
 def simulate(directory, name, build):
