@@ -258,6 +258,22 @@ def test_example_runs_on_another_memory_map(tmp_path):
     assert "PASSED: the sum is on the LEDs after" in simulate(directory, "tiny", tmp_path / "build")
 
 
+@pytest.mark.parametrize(
+    "preset, vector, memory, message",
+    [
+        ("base", 0x4000_0000, None, "begins at 0x40000000, but fetches from the memory at 0x80000000"),
+        ("tiny", None, (0x4000_0000, 0x3000), "size must be a power of two"),
+        ("tiny", None, (0x4000_0800, 0x1000), "base a multiple of it"),
+        ("tiny", None, (1 << 32, 0x1000), "below 2^32"),
+        ("tiny", 0x1002, None, "not a 4-byte aligned"),
+    ],
+)
+def test_memory_maps_that_cannot_be(tmp_path, preset, vector, memory, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        release.release_for(PRESETS[preset], tmp_path / "out", reset_vector=vector, cacheable=memory)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", PRESETS)
 def test_examples_run(generated, tmp_path, name):
