@@ -181,6 +181,12 @@ PROPERTIES = {
             },
         ),
         Property(
+            "compartments_late", "compartments:CompartmentsTop", "induction", 4, arguments=("late",),
+            mutant_depth=7,
+            mutants={
+            },
+        ),
+        Property(
             "checks_off", "equivalence:ChecksOffTop", "induction", 2, mutant_depth=9,
             mutants={
                 "masks addresses": Mutant(

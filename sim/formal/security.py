@@ -5,7 +5,7 @@ from dataclasses import replace
 from amaranth.hdl import Cat, Const, Fragment, Module, Mux, Signal
 from amaranth.lib.memory import Memory
 
-from fides_core.config import XfidesConfig, preset
+from fides_core.config import CacheConfig, XfidesConfig, preset
 from fides_core.core import core as core_module
 from fides_core.core import decode as decode_module
 from fides_core.core.atomics import AtomicStep
@@ -83,17 +83,23 @@ class SecurityTop(CoreTop):
     Fetch is cut: decode gets any instruction from any address in any cycle, which allows more than fetch
     does. So is the register file: a read gives anything. ``self.x``: the instruction in execute,
     ``self.x_word``; ``self.leaves``: it leaves without an exception; ``self.user``: in U-mode.
+    ``verdict``: a val is judged "early", in the memory stage, or "late", in writeback (``self.late``; then
+    ``self.w_fault``: it traps there).
     """
 
     unfolded = ("core.security.*",)
 
-    def __init__(self):
+    def __init__(self, verdict: str = "early"):
         super().__init__()
         self._past = {}
+        self.late = verdict == "late"
 
     def configuration(self):
         xfides = XfidesConfig(compartments=COMPARTMENTS, shadow_stack_entries=ENTRIES)
-        return replace(preset("tiny").with_rvfi().core, pmp_entries=0, xfides=xfides)
+        # Caches are not part of the core; that it has some makes its verdicts late.
+        cache = CacheConfig() if self.late else None
+        core = preset("tiny").with_rvfi().core
+        return replace(core, pmp_entries=0, xfides=xfides, icache=cache, dcache=cache)
 
     def core_submodule(self, core):
         # The modules were imported for this top alone.
@@ -195,6 +201,7 @@ class SecurityTop(CoreTop):
         self.memory = MemoryRequest(probe(MemoryRequest.as_shape().size, "core.memory.current"))
         self.m_valid, self.commit = probe(1, "core.memory.valid"), probe(1, "core.memory.commit")
         self.trap = probe(1, "core.memory.trap")
+        self.w_fault = probe(1, "core.security.w_fault") if self.late else Const(0)
         self.csr_write = probe(1, "core.csr.m_write")
         self.csr_number = probe(12, "core.csr.m_number")
         self.csr_data = probe(64, "core.csr.m_wdata")
