@@ -187,6 +187,16 @@ PROPERTIES = {
             },
         ),
         Property(
+            "trap_entry", "trap_entry:TrapEntryTop", "induction", 4, mutant_depth=7,
+            mutants={
+            },
+        ),
+        Property(
+            "trap_entry_late", "trap_entry:TrapEntryTop", "induction", 4, arguments=("late",), mutant_depth=7,
+            mutants={
+            },
+        ),
+        Property(
             "checks_off", "equivalence:ChecksOffTop", "induction", 2, mutant_depth=9,
             mutants={
                 "masks addresses": Mutant(

@@ -183,7 +183,7 @@ class SecurityTop(CoreTop):
         self.x = x = ExecuteRequest(probe(ExecuteRequest.as_shape().size, "core.execute.x"))
         self.x_valid = probe(1, "core.execute.valid")
         self.fires = probe(1, "core.execute.m_valid")
-        request = MemoryRequest(probe(MemoryRequest.as_shape().size, "core.execute.m_request"))
+        self.sent = request = MemoryRequest(probe(MemoryRequest.as_shape().size, "core.execute.m_request"))
         self.exception, self.interrupt, self.cause = request.exception, request.interrupt, request.cause
         x_insn = probe(32, "core.x_insn")
         m.submodules.x_expander = expander = Expander()
