@@ -124,6 +124,11 @@ PROPERTIES = {
             },
         ),
         Property(
+            "capability_check", "capability_check:CapabilityCheckTop", "induction", 4, quick=True,
+            mutants={
+            },
+        ),
+        Property(
             "compartments", "compartments:CompartmentsTop", "induction", 4, quick=True, mutant_depth=7,
             nightly_mutants=True,
             mutants={

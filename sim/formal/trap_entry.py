@@ -178,10 +178,12 @@ class TrapEntryTop(SecurityTop):
         left_user = began & self.past(self.user, "user") & ~self.past(self.trap, "trap")
         self.always(~left_user | self.user, "left_by_traps_alone")
 
-        # Nothing behind a trap.
+        # Nothing behind a trap, nor behind a branch of the late ALU that fetch has not followed.
+        wrong = self.probe(1, "core.memory.mispredicted")
         empty = ~self.m_valid & ~self.x_valid & ~self.due["dbus"]
-        self.always(~after | empty, "nothing_behind")
-        self.always(~(bus.req & self.trap), "none_behind_a_trap")
+        behind = began & self.past(self.trap | wrong, "behind")
+        self.always(~behind | empty, "nothing_behind")
+        self.always(~(bus.req & (self.trap | wrong)), "nothing_asked_behind")
         self.always(~self.csr_write | self.commit, "csr_write_retires")
         reported = self.rvfi.valid & ~self.rvfi.trap
         self.always(~began | (reported == retired), "reported")
@@ -205,7 +207,7 @@ class TrapEntryTop(SecurityTop):
         held_kind = self.probe(1, "core.security.memory_fault")
         self.helper(~self.m_valid | (held_kind == is_memory), "kind_of_fault")
         exceptional = memory.exception | memory.interrupt
-        self.helper(~(self.m_valid & memory.access) | ~exceptional, "access")
+        self.helper(~(self.m_valid & memory.access) | ~(exceptional | memory.late_branch), "access")
         self.helper(~(self.m_valid & memory.access) | (memory.store == left.store), "store")
         self.helper(~(self.m_valid & left.val) | (self.user & self.pointers_on & memory.access), "val")
         if self.late:
