@@ -1,7 +1,7 @@
 """The capability check against the contract, sections 4 and 5: what it decides is decided by what the monitor
 wrote."""
 
-from amaranth.hdl import Cat, Const, Fragment, Mux, Signal
+from amaranth.hdl import Cat, Fragment, Module, Mux, Signal
 from amaranth.lib.memory import Memory
 
 from fides_core.config import XfidesConfig
@@ -15,35 +15,63 @@ from .harness import FormalTop
 
 __all__ = ["CapabilityCheckTop"]
 
-_WORD = 64
+_WORD_BITS = 6
 
 
-class _WatchedMemory(Memory):
-    """A memory with more read ports, for invariants."""
+def _memory(top: FormalTop, addresses):
+    """A class for memories of which only one word is kept: that at the address that ``addresses`` has for a
+    memory of that width. Reading another one gives anything, but the same as in the cycle before if it
+    is the same word and nothing has been written meanwhile. A memory with all its words does no more."""
 
-    made = []
+    class Cells(Memory):
+        made = []
 
-    def __init__(self, **parameters):
-        super().__init__(**parameters)
-        self.shown = None  # the design's read port
-        self.watch = [self.read_port(domain="comb") for _ in range(4)]
-        self.made.append(self)
+        def __init__(self, **parameters):
+            super().__init__(**parameters)
+            self.writes = []
+            self.address = addresses[self.shape]
+            self.cell = Signal(self.shape, reset_less=True)
+            self.word = Signal(self.shape, reset_less=True)
+            self.made.append(self)
+            self.other = top.free(self.shape, f"other_word{len(self.made)}")
 
-    def read_port(self, **parameters):
-        port = super().read_port(**parameters)
-        if not parameters:
-            self.shown = port
-        return port
+        def write_port(self, **parameters):
+            self.writes.append(super().write_port(**parameters))
+            return self.writes[-1]
+
+        def read_port(self, **parameters):
+            self.shown = super().read_port(**parameters)
+            self.last = Signal(len(self.shown.addr), reset_less=True)
+            return self.shown
+
+        def elaborate(self, platform):
+            m = Module()
+            port, same, wrote = self.shown, Signal(), Signal()
+            m.d.comb += [port.data.eq(self.word), same.eq((port.addr == self.last) & ~wrote)]
+            m.d.sync += [self.last.eq(port.addr), wrote.eq(Cat(write.en for write in self.writes).any())]
+            with m.If(port.addr == self.address):
+                m.d.sync += self.word.eq(self.cell)
+            with m.Elif(~same):
+                m.d.sync += self.word.eq(self.other)
+            for write in self.writes:
+                with m.If(write.en & (write.addr == self.address)):
+                    m.d.sync += self.cell.eq(write.data)
+            return m
+
+    return Cells
 
 
 class CapabilityCheckTop(FormalTop):
-    """For two compartments, any: when the monitor has written their ranges, the bit of the matrix from the
-    first to the second, and the fluid bounds, each in any order and any number of times, then an instruction
-    in the first that leaves execute has the verdict and the reason that the contract's order of checks makes
-    of the values written last, as if the second were the one that its pad names; ``x_home`` is the
-    contract's. LOCK keeps the values; writes for other compartments and other words of the matrix change
-    none. The context changes by currcom, crossings and ``restore``, to what the contract says, and currcom
-    reads it. Nothing but a pad waits, and that for one cycle. 256 compartments, as in the presets.
+    """What decides is what the monitor wrote, and decides as the contract says.
+
+    For any compartment: its start, its end, and its bit of the matrix for any other, are what was written
+    last through comsel and comdata, the fluid bounds what was written into their CSRs; LOCK keeps them. An
+    instruction is judged by the range of the current compartment, or by that of the one that its pad names
+    once it has been found outside the former; a pad also by the word of the matrix for the two. By these,
+    verdict and reason of what leaves execute are the contract's, in its order of checks, and so is ``x_home``
+    of a handler pad. The context changes by currcom, crossings and ``restore``, to what the contract says,
+    and currcom reads it. Nothing but a pad waits, and that for one cycle. 256 compartments, as in the
+    presets.
 
     Assumed of the core: an instruction stays as it is until it leaves or is killed; one that waits does not
     leave; behind a kill there is none for two cycles, and one that leaves with an exception kills what is
@@ -57,12 +85,14 @@ class CapabilityCheckTop(FormalTop):
 
     def properties(self):
         m = self.m
-        _WatchedMemory.made = []
-        unit_module.Memory = _WatchedMemory  # the module was imported for this top alone
+        bits = (self._compartments - 1).bit_length()
+        here, there = self.rigid(bits, "here"), self.rigid(bits, "there")
+        word, bit = there[_WORD_BITS:], there[:_WORD_BITS]
+        cells = _memory(self, {26: here, min(64, self._compartments): Cat(word, here)})
+        unit_module.Memory = cells  # the module was imported for this top alone
         unit = CapabilityCheck(XfidesConfig(compartments=self._compartments))
         m.submodules.unit = Fragment.get(unit, None)  # made now, so that its memories are known
-        starts, ends, matrix = _WatchedMemory.made
-        bits = (self._compartments - 1).bit_length()
+        starts, ends, matrix = cells.made
         for name in ("x_check", "x_pc", "x_pad", "x_local", "x_handler", "x_cid", "x_obstacle", "x_advance"):
             m.d.comb += getattr(unit, name).eq(self.free(len(getattr(unit, name)), name))
         for port, prefix in ((unit.registers, "csr"), (unit.window, "window")):
@@ -80,65 +110,70 @@ class CapabilityCheckTop(FormalTop):
         number, datum = registers.number, registers.wdata
         self._core(unit, kill, excepts, restores, returned)
 
-        # The two compartments, and what was written for them last.
-        here, there = self.rigid(bits, "here"), self.rigid(bits, "there")
+        # What was written last.
         selected = window.number[:bits]
         writes = window.write & ~window.locked
-        known = []
 
-        def written(name, width, condition, value):
-            last, is_known = Signal(width, name=name), Signal(name=f"{name}_known")
+        def holds(held, condition, value, name):
+            last, is_known = Signal(len(held), name=name), Signal(name=f"{name}_known")
             with m.If(condition):
                 m.d.sync += [last.eq(value), is_known.eq(1)]
-            known.append(is_known)
-            return last
+            self.always(~is_known | (held == last), name)
 
-        ranges = {}
-        for place, compartment in (("here", here), ("there", there)):
-            for side, item, memory in (
-                ("start", Comsel.RANGE_START, starts),
-                ("end", Comsel.RANGE_END, ends),
-            ):
-                name = f"{place}_{side}"
-                condition = writes & (window.item == item) & (selected == compartment)
-                last = ranges[name] = written(name, 26, condition, datum[6:32])
-                port = memory.watch[place == "there"]
-                m.d.comb += port.addr.eq(compartment)
-                self.helper(~known[-1] | (port.data == last), f"cell_{name}")
-        word, bit = (there // _WORD, there % _WORD) if bits > 6 else (Const(0), there)
+        for memory, item in ((starts, Comsel.RANGE_START), (ends, Comsel.RANGE_END)):
+            condition = writes & (window.item == item) & (selected == here)
+            holds(memory.cell, condition, datum[6:32], item.name.lower())
         condition = writes & (window.item == Comsel.MATRIX_WORD0 + word) & (selected == here)
-        allowed = written("allowed", 1, condition, datum.bit_select(bit, 1))
-        m.d.comb += matrix.watch[0].addr.eq(Cat(word[: max(bits - 6, 0)], here))
-        self.helper(~known[-1] | (matrix.watch[0].data.bit_select(bit, 1) == allowed), "cell_allowed")
+        cell = matrix.cell.bit_select(bit, 1)
+        holds(cell, condition, datum.bit_select(bit, 1), "matrix")
         bounds = []
-        for csr in (XfidesCSR.PARCOMPCSTART, XfidesCSR.ANYCOMPCSTART, XfidesCSR.ANYCOMPCEND):
+        for name, csr in (
+            ("par_start", XfidesCSR.PARCOMPCSTART),
+            ("any_start", XfidesCSR.ANYCOMPCSTART),
+            ("any_end", XfidesCSR.ANYCOMPCEND),
+        ):
+            bounds.append(self.probe(26, f"unit.{name}"))
             condition = registers.write & (number == int(csr)) & ~window.locked
-            name = csr.name.lower()
-            bounds.append(written(name, 26, condition, datum[6:32]))
-            register = self.probe(26, f"unit.{('par_start', 'any_start', 'any_end')[len(bounds) - 1]}")
-            self.helper(~known[-1] | (register == bounds[-1]), f"register_{name}")
+            holds(bounds[-1], condition, datum[6:32], name)
 
-        # Section 5, with whole addresses.
-        context, pc = unit.context, unit.x_pc
+        # What decides: the words that the tables show.
+        judging, foreign, at_home = (
+            self.probe(1, f"unit.{name}") for name in ("judging", "foreign", "at_home")
+        )
+        into = judging & foreign & ~unit.x_local
+        pair = Cat(unit.x_cid[_WORD_BITS:bits], unit.context.cid[:bits])
+        for memory, address, when, name in (
+            (starts, Mux(into, unit.x_cid, unit.context.cid)[:bits], check, "start"),
+            (ends, Mux(into, unit.x_cid, unit.context.cid)[:bits], check, "end"),
+            (matrix, pair, check & judging, "word"),
+        ):
+            shown = (memory.last == address) & (
+                (memory.last != memory.address) | (memory.word == memory.cell)
+            )
+            self.always(~when | kill | shown, f"shown_{name}")
+
+        # Section 5. Bounds are multiples of 64 bytes.
+        context, place = unit.context, unit.x_pc[6:]
 
         def inside(start, end):
-            return (Cat(Const(0, 6), start) <= pc) & (pc < Cat(Const(0, 6), end))
+            return (place >= start) & ~(place >= end)
 
-        names = ("in_cur", "in_new", "in_any", "in_par", "home", "asked", "crossing")
-        in_cur, in_new, in_any, in_par, home, asked, crossing = (Signal(name=name) for name in names)
+        names = ("in_cur", "in_new", "in_any", "in_par", "home", "crossing")
+        in_cur, in_new, in_any, in_par, home, crossing = (Signal(name=name) for name in names)
         par_start, any_start, any_end = bounds
-        is_known = Signal()
+        in_shown = inside(starts.word, ends.word)
         m.d.comb += [
-            is_known.eq(Cat(known).all()),
-            in_cur.eq(inside(ranges["here_start"], ranges["here_end"])),
-            in_new.eq(inside(ranges["there_start"], ranges["there_end"])),
+            in_cur.eq(in_shown & ~into),
+            in_new.eq(in_shown & into),
             in_any.eq(inside(any_start, any_end)),
             in_par.eq(inside(par_start, any_start)),
             home.eq(in_any | (in_cur & ~context.restricted) | (in_par & context.restricted)),
-            asked.eq(is_known & check & (context.cid == here) & (unit.x_cid[:bits] == there)),
         ]
+        in_here = inside(starts.cell, ends.cell)
+        self.always(~(check & into) | kill | (context.cid != here) | ~in_here, "outside")
         reason = Signal(3)
         implemented = unit.x_cid < self._compartments
+        allowed = matrix.word.bit_select(unit.x_cid[: min(bits, _WORD_BITS)], 1)
         with m.If(~home & ~unit.x_handler):
             with m.If(~unit.x_pad):
                 m.d.comb += reason.eq(ControlFlowFault.ILLEGAL_ENTRY)
@@ -157,30 +192,28 @@ class CapabilityCheckTop(FormalTop):
             with m.Else():
                 bad_pad = Mux(in_new, 0, int(ControlFlowFault.BAD_PAD))
                 m.d.comb += [crossing.eq(1), reason.eq(Mux(unit.x_obstacle != 0, unit.x_obstacle, bad_pad))]
-        leaves = asked & unit.x_advance & ~kill
+        leaves = check & unit.x_advance & ~kill
         self.always(~leaves | (unit.x_fault == (reason != 0)), "fault")
         self.always(~leaves | ~unit.x_fault | (unit.x_reason == reason), "reason")
         self.always(~leaves | (reason != 0) | (unit.x_crossing == crossing), "crossing")
         # What else asks whether the instruction is at home is a handler pad.
-        self.always(~(asked & ~kill & unit.x_handler) | (unit.x_home == home), "home")
+        self.always(~(check & ~kill & unit.x_handler) | (unit.x_home == home), "home")
         self.always(check | ~(unit.x_fault | unit.x_crossing | unit.x_wait), "judges_what_it_should")
 
         # The context.
-        crosses = unit.x_commit & unit.x_crossing
         after = Signal(Context)
         m.d.comb += after.eq(context)
         with m.If(unit.restore):
             m.d.comb += after.eq(returned)
         with m.Elif(registers.write & (number == int(XfidesCSR.CURRCOM))):
             m.d.comb += [after.cid.eq(datum[:bits]), after.restricted.eq(datum[8])]
-        with m.Elif(asked & unit.x_commit & crossing):
+        with m.Elif(check & unit.x_commit & crossing):
             m.d.comb += after.restricted.eq(~in_cur & in_par)
             with m.If(~in_cur & ~in_par):
                 m.d.comb += after.cid.eq(unit.x_cid)
-        expected, others, running = Signal(Context), Signal(), Signal()
-        # A crossing between others than the two is one between the two for another choice of them.
-        m.d.sync += [expected.eq(after), others.eq(crosses & ~asked), running.eq(self.running)]
-        self.always(~running | others | (context == expected), "context")
+        expected, running = Signal(Context), Signal()
+        m.d.sync += [expected.eq(after), running.eq(self.running)]
+        self.always(~running | (context == expected), "context")
         self.always(unit.rdata == Mux(number == int(XfidesCSR.CURRCOM), context, 0), "currcom_reads")
 
         # How long a pad waits.
@@ -189,17 +222,10 @@ class CapabilityCheckTop(FormalTop):
         self.always(~unit.x_wait | (unit.x_pad & ~waited), "waits_once")
 
         # What is kept for the second cycle.
-        judging = self.probe(1, "unit.judging")
-        foreign, at_home = self.probe(1, "unit.foreign"), self.probe(1, "unit.at_home")
-        into = judging & foreign & ~unit.x_local
-        for memory, name in ((starts, "starts"), (ends, "ends")):
-            of_context, of_pad = memory.watch[2:]
-            m.d.comb += [of_context.addr.eq(context.cid), of_pad.addr.eq(unit.x_cid)]
-            value = Mux(into, of_pad.data, of_context.data)
-            self.helper(~check | kill | (memory.shown.data == value), f"shown_{name}")
         as_found = (foreign == (~in_cur & ~in_par)) & (at_home == home) & ~in_any
-        stands = is_known & check & (context.cid == here)
-        self.helper(~(stands & judging) | (unit.x_pad & as_found), "judging")
+        as_found &= Mux(context.restricted, ~in_par, in_par | (unit.x_cid != context.cid))
+        self.helper(~(check & judging) | (unit.x_pad & as_found), "judging")
+        self.helper(~self.behind[1] | ~judging, "behind")
 
     def _core(self, unit, kill, excepts, restores, returned):
         """What is assumed of the core."""
@@ -210,7 +236,8 @@ class CapabilityCheckTop(FormalTop):
         self.assume(~unit.x_wait | ~unit.x_advance)
         self.assume(~unit.x_fault | ~unit.x_advance | excepts)
         instruction = Cat(unit.x_pc, unit.x_pad, unit.x_local, unit.x_handler, unit.x_cid)
-        last, stays, behind, raised, named = Signal(len(instruction)), Signal(), Signal(2), Signal(), Signal()
+        last, stays, raised, named = Signal(len(instruction)), Signal(), Signal(), Signal()
+        behind = self.behind = Signal(2, init=3)  # a kill, or a reset
         m.d.sync += [
             last.eq(instruction),
             stays.eq(check & ~unit.x_advance & ~kill),
