@@ -1,12 +1,12 @@
 """The core with Xfides: what a trap writes of the machine's registers, and that nothing behind it counts."""
 
-from amaranth.hdl import Cat, Mux, Signal
+from amaranth.hdl import Cat, Const, Mux, Signal
 from amaranth.lib import data
 
 from fides_core.isa.causes import ExceptionCause, MemoryFault
-from fides_core.isa.csrs import CSR, XfidesCSR
+from fides_core.isa.csrs import CSR, Comctl, XfidesCSR
 
-from .security import SecurityTop
+from .security import COMPARTMENTS, ENTRIES, SecurityTop
 
 __all__ = ["TrapEntryTop"]
 
@@ -181,9 +181,11 @@ class TrapEntryTop(SecurityTop):
         # Nothing behind a trap, nor behind a branch of the late ALU that fetch has not followed.
         wrong = self.probe(1, "core.memory.mispredicted")
         empty = ~self.m_valid & ~self.x_valid & ~self.due["dbus"]
-        behind = began & self.past(self.trap | wrong, "behind")
+        dropping = self.trap | wrong | self.probe(1, "core.memory.mret")
+        dropped = self.past(dropping, "dropping")
+        behind = began & dropped
         self.always(~behind | empty, "nothing_behind")
-        self.always(~(bus.req & (self.trap | wrong)), "nothing_asked_behind")
+        self.always(~(bus.req & dropping), "nothing_asked_behind")
         self.always(~self.csr_write | self.commit, "csr_write_retires")
         reported = self.rvfi.valid & ~self.rvfi.trap
         self.always(~began | (reported == retired), "reported")
@@ -196,6 +198,7 @@ class TrapEntryTop(SecurityTop):
             self.always(~self.core.withdraw | stopped, "withdraws_behind_val")
             self.always(~self.core.withdraw | ~self.due["dbus"] | self.withdrawn, "withdraws_at_once")
             self.always(~self.withdrawn | (self.m_valid & ~self.commit), "withdraws_what_is_dropped")
+        self._assumed(dropping, dropped, began)
         self._invariants()
 
         # What is in the memory stage is what left execute.
@@ -212,3 +215,32 @@ class TrapEntryTop(SecurityTop):
         self.helper(~(self.m_valid & left.val) | (self.user & self.pointers_on & memory.access), "val")
         if self.late:
             self.helper(~self.w_fault | self.user, "w_fault")
+
+    def _assumed(self, dropping, dropped, began):
+        """What the proof of the capability check assumes of the core, and that what is written through comsel
+        and comdata is what the tables are written with."""
+        self.always(~(began & self.past(dropped, "dropped")) | ~self.x_valid, "empty_for_two_cycles")
+        raises = self.past(self.fires & (self.exception | self.interrupt), "raises")
+        self.always(~(began & raises) | dropping, "raises_at_once")
+        idle = self.probe(12, "core.security.registers__number") == 0xFFF
+        self.always(~(self.x_valid & began) | (idle & self.past(idle, "idle")), "no_register_named")
+        log2 = max(COMPARTMENTS, ENTRIES).bit_length() - 1
+        number = self.probe(log2, "core.security.number")
+        item = self.probe(4, "core.security.item")
+        locked = self.probe(1, "core.security.locked")
+        selected = Mux(
+            self.written(XfidesCSR.COMSEL), Cat(self.csr_data[:log2], self.csr_data[16:20]), Cat(number, item)
+        )
+        self.always(~began | (Cat(number, item) == self.past(selected, "selected")), "comsel")
+        locks = locked | (self.written(XfidesCSR.COMCTL) & self.csr_data[Comctl.LOCK])
+        self.always(~began | (locked == self.past(locks, "locks")), "lock")
+        comdata = self.written(XfidesCSR.COMDATA)
+        given = {"number": Cat(number, Const(0, 16 - log2)), "item": item, "write": comdata, "locked": locked}
+        for unit, names in (("capability_check", given), ("shadow_stack", ("number", "item", "write"))):
+            path = f"core.security.{unit}."
+            for name in names:
+                value = given[name]
+                same = self.probe(len(value), f"{path}window__{name}") == value
+                self.always(same, f"comdata_{name}_{unit}")
+            datum = self.probe(64, f"{path}registers__wdata")
+            self.always(~comdata | (datum == self.csr_data), f"comdata_{unit}")
