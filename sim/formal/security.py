@@ -83,8 +83,8 @@ class SecurityTop(CoreTop):
     Fetch is cut: decode gets any instruction from any address in any cycle, which allows more than fetch
     does. So is the register file: a read gives anything. ``self.x``: the instruction in execute,
     ``self.x_word``; ``self.leaves``: it leaves without an exception; ``self.user``: in U-mode.
-    ``verdict``: a val is judged "early", in the memory stage, or "late", in writeback (``self.late``; then
-    ``self.w_fault``: it traps there).
+    ``verdict``: a val is judged "early", in the memory stage, in the core of ``tiny_fides`` without PMP
+    entries, or "late", in writeback, in that of ``fides`` (``self.late``; ``self.w_fault``: it traps there).
     """
 
     unfolded = ("core.security.*",)

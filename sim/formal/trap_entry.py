@@ -12,8 +12,8 @@ __all__ = ["TrapEntryTop"]
 
 _LEFT = data.StructLayout(
     {
-        "pc": 32, "far": 1, "exception": 1, "interrupt": 1, "cause": 5, "reason": 3, "value": 64,
-        "val": 1, "pointer": 64, "size": 3, "user": 1, "store": 1,
+        "pc": 32, "far": 1, "exception": 1, "interrupt": 1, "cause": 5, "value": 64, "val": 1, "pointer": 64,
+        "size": 3, "store": 1,
     }
 )  # fmt: skip
 
@@ -56,7 +56,6 @@ class TrapEntryTop(SecurityTop):
             what.val.eq(self.leaves & ~self.early & self.user & self.pointers_on & is_val),
             what.pointer.eq(Cat((x.rs1[:32].as_signed() + offset)[:32], x.rs1[32:])),
             what.size.eq(Mux(funct3 == 3, word[7:10], word[25:28])),
-            what.user.eq(self.user),
             what.store.eq(bus.we),
         ]
         with m.If(self.fires):
@@ -85,8 +84,8 @@ class TrapEntryTop(SecurityTop):
         pointer = self.probe(64, "core.security.fat_pointer.m_pointer")
         size = self.probe(3, "core.security.fat_pointer.m_size")
         self.always(checking == (self.m_valid & left.val), "judges_val")
-        here = checking & (pointer == left.pointer) & (size == left.size)
-        self.always(~checking | here, "judged_as_it_was")
+        as_it_was = (pointer == left.pointer) & (size == left.size)
+        self.always(~checking | as_it_was, "judged_as_it_was")
         fails = Signal()
         m.d.comb += fails.eq(checking & bus.rvalid & ~bus.err & found)
         stopped = self.past(fails, "fails") if self.late else fails
@@ -102,13 +101,7 @@ class TrapEntryTop(SecurityTop):
             m.d.comb += [culprit.eq(left), reason.eq(found_reason)]
         self.always(~began | ~stopped | self.trap, "traps")
         self.always(~self.trap | ~self.commit, "nothing_retires")
-        retired = (
-            (self.past(self.commit, "commit") & ~self.w_fault)
-            if self.late
-            else self.past(self.commit, "commit")
-        )
-        if not self.late:
-            self.always(~(fails & self.commit), "no_commit")
+        retired = self.past(self.commit, "commit") & ~self.w_fault
 
         # What a trap leaves.
         held_reason = self.probe(3, "core.security.cause")
