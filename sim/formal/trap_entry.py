@@ -172,7 +172,7 @@ class TrapEntryTop(SecurityTop):
         self.always(~left_user | self.user, "left_by_traps_alone")
 
         # Nothing behind a trap, nor behind a branch of the late ALU that fetch has not followed.
-        wrong = self.probe(1, "core.memory.mispredicted")
+        wrong = self.probe(1, "core.memory.mispredicted") if self.late else Const(0)
         empty = ~self.m_valid & ~self.x_valid & ~self.due["dbus"]
         dropping = self.trap | wrong | self.probe(1, "core.memory.mret")
         dropped = self.past(dropping, "dropping")
