@@ -233,10 +233,6 @@ PROPERTIES = {
                     "self.valid & ~self.w_fault if late_verdict else self.valid",
                     "self.valid",
                 ),
-                "withdraws nothing": Mutant(
-                    _CORE + "core", "self.withdraw.eq(extension.w_fault)", "self.withdraw.eq(0)",
-                ),
-                "any compartment": Mutant(_CHECK, "with m.Elif(foreign & ~allowed):", "with m.Elif(0):"),
             },
         ),
         Property(
