@@ -251,10 +251,10 @@ PROPERTIES = {
                     "with m.If(own_trap & (reason != 0)):",
                     "with m.If(own_trap & (recorded != 0)):",
                 ),
-                "pointer of EXHAUSTED": Mutant(
+                "no pointer with INVALID": Mutant(
                     _EXTENSION,
                     "memory_fault & (recorded == MemoryFault.EXHAUSTED)",
-                    "memory_fault & (recorded == 0)",
+                    "memory_fault & (recorded == MemoryFault.INVALID)",
                 ),
                 "pc as of the next": Mutant(
                     _CORE + "memory", "self.trap_value.eq(current.pc)", "self.trap_value.eq(current.result)",
@@ -272,10 +272,8 @@ PROPERTIES = {
                 "withdraws nothing": Mutant(
                     _CORE + "core", "self.withdraw.eq(extension.w_fault)", "self.withdraw.eq(0)",
                 ),
-                "withdraws behind any val": Mutant(
-                    _CORE + "core",
-                    "self.withdraw.eq(extension.w_fault)",
-                    "self.withdraw.eq(memory.valid & decode.w_forward.write)",
+                "withdraws behind any trap": Mutant(
+                    _CORE + "core", "self.withdraw.eq(extension.w_fault)", "self.withdraw.eq(memory.trap)",
                 ),
                 "val that fails goes on": Mutant(
                     _CORE + "memory",
