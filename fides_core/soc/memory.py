@@ -6,25 +6,37 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
 
 from ..axi.sram import ReadPort, WritePort
+from ..config import Config
 from . import memory_map
+from .boot_loader import loader_words
 
-__all__ = ["MainMemory", "BootROM"]
+__all__ = ["MainMemory", "BootROM", "boot_words"]
 
 
 class MainMemory(wiring.Component):
     """``size`` bytes; addresses wrap around. ``reads``: number of read ports, array ``read``. Two fit
     dual-port block RAM if the second is used with the address of ``write``, and not while it writes; without
-    a second one any two accesses go together."""
+    a second one any two accesses go together. ``image``: contents after power-up, from the first byte on;
+    behind them, or with None, nothing may rely on what is there. Raises ValueError when it does not fit."""
 
-    def __init__(self, size: int, reads: int):
+    def __init__(self, size: int, reads: int, image: bytes | None = None):
+        if image is not None and len(image) > size:
+            raise ValueError(
+                f"the image needs {len(image)} bytes, {len(image) - size} more than the {size} of main memory"
+            )
         self._depth = size // 8
+        image = image or b""
+        self._init = [int.from_bytes(image[i : i + 8], "little") for i in range(0, len(image), 8)]
         super().__init__({"read": In(ReadPort).array(reads), "write": In(WritePort)})
 
     def elaborate(self, platform):
         m = Module()
         # A read port may read what is being written: the bus, and fence.i, order that.
         m.submodules.words = words = Memory(
-            shape=64, depth=self._depth, init=[], attrs={"ram_style": "block", "rw_addr_collision": "yes"}
+            shape=64,
+            depth=self._depth,
+            init=self._init,
+            attrs={"ram_style": "block", "rw_addr_collision": "yes"},
         )
         for port in self.read:
             read = words.read_port()
@@ -56,13 +68,25 @@ def _boot_words(hart_id: int) -> list[int]:
     ]
 
 
+def boot_words(config: Config, *, has_image: bool = False) -> list[int]:
+    """The instructions of the boot ROM, an even number. ``has_image``: the main memory has a program after
+    power-up. Raises ValueError for a ``hart_id`` of 2048 or more."""
+    hart_id = config.core.hart_id
+    if config.soc.boot == "memory":
+        return _boot_words(hart_id)
+    words = loader_words(hart_id, config.soc.memory_bytes, has_image=has_image)
+    return words + [0] * (len(words) % 2)
+
+
 class BootROM(wiring.Component):
-    """A few words of logic, behind them zeros. Raises ValueError for a ``hart_id`` of 2048 or more."""
+    """``words`` (``boot_words``) as logic, behind them zeros. Raises ValueError for more than fit."""
 
     read: In(ReadPort)
 
-    def __init__(self, hart_id: int):
-        self._words = _boot_words(hart_id)
+    def __init__(self, words: list[int]):
+        if 4 * len(words) > memory_map.BOOT_ROM.size:
+            raise ValueError(f"{len(words)} instructions do not fit the boot ROM")
+        self._words = words
         super().__init__()
 
     def elaborate(self, platform):

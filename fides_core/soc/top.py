@@ -21,10 +21,21 @@ class FidesSoC(wiring.Component):
     """The top level: serial lines, one external interrupt, and what the exit device says. With
     ``config.core.rvfi`` the core's retirement report comes out as ``rvfi_*``. ``axi_violation``: what the
     protocol checkers found (``checkers.watch``), always 0 without them. Everything runs on the one clock of
-    domain ``sync``."""
+    domain ``sync``.
 
-    def __init__(self, config: Config):
-        self._config = config
+    ``image``: contents of the main memory after power-up (on an FPGA: configuration; a reset does not bring
+    them back), run from the first byte on; None for a memory that is filled by other means. Raises ValueError
+    when it is empty, larger than the memory, or, for the boot loader, begins with a word of 0."""
+
+    def __init__(self, config: Config, image: bytes | None = None):
+        self._config, self._image = config, image
+        if image is not None:
+            if not image:
+                raise ValueError("the image is empty")
+            if config.soc.boot == "uart" and not any(image[:4]):
+                raise ValueError("the image's first word is 0, which the boot loader takes for no image")
+        memory_bytes, reads = config.soc.memory_bytes, 1 if config.core.icache else 2
+        self._memory = MainMemory(memory_bytes, reads, image)
         ports = {
             "uart_tx": Out(1),
             "uart_rx": In(1, init=1),
@@ -40,6 +51,7 @@ class FidesSoC(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
+        has_image = self._image is not None
         m.submodules.tile = tile = Tile(
             config.core,
             config.soc.random_stalls,
@@ -47,16 +59,16 @@ class FidesSoC(wiring.Component):
         )
         m.submodules.peripherals = peripherals = Peripherals(config)
         if config.core.icache:
-            m.submodules.bus = bus = Cached(config)
+            m.submodules.bus = bus = Cached(config, has_image=has_image)
             connect(m, tile.iaxi, bus.iaxi)
             connect(m, tile.daxi, bus.daxi)
             violation = Mux(bus.axi_violation != 0, bus.axi_violation, peripherals.axi_violation)
         else:
-            m.submodules.bus = bus = TightlyCoupled(config)
+            m.submodules.bus = bus = TightlyCoupled(config, has_image=has_image)
             connect(m, tile.ibus, bus.ibus)
             connect(m, tile.dbus, bus.dbus)
             violation = peripherals.axi_violation
-        m.submodules.main_memory = memory = MainMemory(config.soc.memory_bytes, reads=len(bus.read))
+        m.submodules.main_memory = memory = self._memory
         for source, port in zip(bus.read, memory.read, strict=True):
             connect(m, source, port)
         connect(m, bus.write, memory.write)
