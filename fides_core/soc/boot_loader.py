@@ -6,12 +6,13 @@ touches what it is told to load, and the first word.
 
 from enum import IntEnum
 
+from ..config import SoCConfig
 from ..isa.code_builder import CodeBuilder
 from .memory_map import CLINT, MAIN_MEMORY_BASE, UART, UartRegister
 
 __all__ = [
     "AWAKE", "CRC_POLYNOMIAL", "REPLY_START", "REQUEST_START", "SYNC", "WINDOW_CHARACTERS", "Reply",
-    "Request", "loader_words",
+    "Request", "check_power_up_image", "loader_words",
 ]  # fmt: skip
 
 #: Sent once after reset: SYN, which a terminal does not show.
@@ -90,6 +91,19 @@ def loader_words(hart_id: int, memory_bytes: int, *, has_image: bool) -> list[in
     _send(code)
     _receive(code)
     return code.words()
+
+
+def check_power_up_image(image: bytes, config: SoCConfig) -> None:
+    """Raises ValueError for an image that the main memory cannot hold after power-up, or that the boot ROM
+    would not run: empty, too large, or, for the loader, with a first word of 0."""
+    if not image:
+        raise ValueError("the image is empty")
+    if (excess := len(image) - config.memory_bytes) > 0:
+        raise ValueError(
+            f"the image needs {len(image)} bytes, {excess} more than the {config.memory_bytes} of main memory"
+        )
+    if config.boot == "uart" and not any(image[:4]):
+        raise ValueError("the image's first word is 0, which the boot loader takes for no image")
 
 
 def _window(code: CodeBuilder) -> None:
@@ -291,14 +305,10 @@ def _receive(code: CodeBuilder) -> None:
 
     at("crc")
     do("xor", rd=_CRC, rs1=_CRC, rs2=_BYTE)
-    code.constant(_COUNT, 4)
-    at("two_bits")
-    for _ in range(2):
+    for _ in range(8):
         do("andi", rd=_T, rs1=_CRC, imm=1)
         do("sub", rd=_T, rs2=_T)
         do("and", rd=_T, rs1=_T, rs2=_POLYNOMIAL)
         do("srliw", rd=_CRC, rs1=_CRC, imm=1)
         do("xor", rd=_CRC, rs1=_CRC, rs2=_T)
-    do("addi", rd=_COUNT, rs1=_COUNT, imm=-1)
-    do("bne", "two_bits", rs1=_COUNT)
     do("jalr", rs1=_AGAIN)

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out, connect
 from ..config import Config
 from ..core.rvfi import rvfi_fields
 from . import memory_map
+from .boot_loader import check_power_up_image
 from .cached import Cached
 from .checkers import checked
 from .memory import MainMemory
@@ -30,12 +31,9 @@ class FidesSoC(wiring.Component):
     def __init__(self, config: Config, image: bytes | None = None):
         self._config, self._image = config, image
         if image is not None:
-            if not image:
-                raise ValueError("the image is empty")
-            if config.soc.boot == "uart" and not any(image[:4]):
-                raise ValueError("the image's first word is 0, which the boot loader takes for no image")
+            check_power_up_image(image, config.soc)
         memory_bytes, reads = config.soc.memory_bytes, 1 if config.core.icache else 2
-        self._memory = MainMemory(memory_bytes, reads, image)
+        self._memory = MainMemory(memory_bytes, reads, image or b"")
         ports = {
             "uart_tx": Out(1),
             "uart_rx": In(1, init=1),
