@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import secrets
 import select
 import time
 import zlib
@@ -106,29 +107,42 @@ class LoaderClient:
         self._byte_seconds = _BITS_PER_BYTE / baud
         self._baud, self._timeout, self._retries = baud, timeout, retries
         self._received = bytearray()
+        self._nonce = secrets.randbits(32)
         #: Blocks that were sent again so far.
         self.repeated = 0
 
     def synchronise(self, timeout: float | None = None) -> Answer:
-        """Send syncs until the loader is ready; returns its READY. ``timeout``: seconds, None for the
-        client's."""
+        """Send syncs until the loader is ready and has done all that was sent before; returns its READY.
+        ``timeout``: seconds, None for the client's."""
         timeout = self._timeout if timeout is None else timeout
+        end = self._line.now() + timeout
+        while ready := self._ready(end):
+            self._wait_for_silence()
+            # Replies are in order: when this one is answered, no other is under way.
+            self._nonce = (self._nonce + 1) % (1 << 32)
+            echo = frame(Request.ECHO, self._nonce, 0)
+            self._line.write(echo)
+            seconds = (len(echo) + _REPLY_BYTES) * self._byte_seconds + _LATENCY_SECONDS
+            if self._answer_to(self._nonce, 0, seconds):
+                return ready
+        raise UserError(
+            f"no answer from a boot loader on {self._name} at {self._baud:g} baud in {timeout:g} s: reset the "
+            "board while `fides load` waits, or give another --baud or a longer --timeout"
+        )
+
+    def _ready(self, end: float) -> Answer | None:
+        """Send syncs until one is answered; None when it is not before ``end``."""
         self._received.clear()
-        begin = self._line.now()
-        sent = 0
-        while (elapsed := self._line.now() - begin) <= timeout:
-            due = int((elapsed + _SYNC_AHEAD_SECONDS) / self._byte_seconds) + 4
+        begin, sent = self._line.now(), 0
+        while (now := self._line.now()) <= end:
+            due = int((now - begin + _SYNC_AHEAD_SECONDS) / self._byte_seconds) + 4
             if due > sent:
                 self._line.write(bytes([SYNC]) * (due - sent))
                 sent = due
             answer = self._answer(_SYNC_AHEAD_SECONDS / 3)
             if answer and answer.code == Reply.READY:
-                self._wait_for_silence()
                 return answer
-        raise UserError(
-            f"no answer from a boot loader on {self._name} at {self._baud} baud in {timeout:g} s: reset the "
-            "board while `fides load` waits, or give another --baud or a longer --timeout"
-        )
+        return None
 
     def load(self, image: bytes, progress: Callable[[int], None] = lambda done: None) -> None:
         """Send ``image``, to the start of the main memory, and run it from there. ``progress`` is called with

@@ -37,6 +37,7 @@ class Request(IntEnum):
     WRITE = 1
     CLEAR = 2
     RUN = 3
+    ECHO = 4
 
 
 class Reply(IntEnum):
@@ -176,6 +177,8 @@ def _requests(code: CodeBuilder) -> None:
     do("addi", rd=_COUNT, rs1=_REQUEST, imm=-Request.WRITE)
     do("sltiu", rd=_T, rs1=_COUNT, imm=len(Request))
     do("beq", "respond", rs1=_T)
+    code.constant(_T, Request.ECHO)
+    do("beq", "done", rs1=_REQUEST, rs2=_T)
     code.constant(_CODE, Reply.OUT_OF_RANGE)
     do("bltu", "respond", rs1=_SIZE, rs2=_LENGTH)
     do("sub", rd=_T, rs1=_ADDRESS, rs2=_BASE)
