@@ -126,8 +126,8 @@ class LoaderClient:
             if self._answer_to(self._nonce, 0, seconds):
                 return ready
         raise UserError(
-            f"no answer from a boot loader on {self._name} at {self._baud:g} baud in {timeout:g} s: reset the "
-            "board while `fides load` waits, or give another --baud or a longer --timeout"
+            f"no answer from a boot loader on {self._name} at {self._baud:g} baud in {timeout:g} s: reset "
+            "the board while `fides load` waits, or give another --baud or a longer --timeout"
         )
 
     def _ready(self, end: float) -> Answer | None:
