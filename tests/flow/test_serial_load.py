@@ -412,6 +412,7 @@ def test_command(file):
             "WRITE of 1016 bytes at 0x80000008 failed 2 times on {port}: 2 checksum errors",
         ),
     ],
+    ids=["port gone", "too large", "no answer", "damage"],
 )  # fmt: skip
 def test_command_that_fails(file, board, image, options, message):
     with Board(**board) as board:

@@ -241,7 +241,9 @@ class TestImage:
         loader.after(b"\x3c\x00\xaa\xff" * 4)
         assert loader.platform.exit_code == 7
 
-    @pytest.mark.parametrize("begun", [request(2, BASE + 8, 4), write(BASE + 12, b"half")[:16]])
+    @pytest.mark.parametrize(
+        "begun", [request(2, BASE + 8, 4), write(BASE + 12, b"half")[:16]], ids=["clear", "half a write"]
+    )
     def test_not_after_a_load_that_was_begun(self, begun):
         """Nor after a reset, which leaves the memory as it is."""
         before = Loader(image=self.IMAGE)
@@ -259,6 +261,7 @@ class TestImage:
             (bytes(MEMORY + 3), "3 more than the 16384 of main memory"),
             (bytes(4) + b"code", "first word is 0"),
         ],
+        ids=["empty", "large", "zero"],
     )
     def test_refused(self, image, reason):
         for system in (Platform, FidesSoC):
