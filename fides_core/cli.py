@@ -85,12 +85,57 @@ def generate(
     presets: PresetsArgument = None,
     all_presets: Annotated[bool, typer.Option("--all", help="Every preset, as without names.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder to write to (default: rtl/).")] = None,
+    reset_vector: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Where the core begins; writes only the core, needs --out."),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BASE:SIZE",
+            help="Memory to cache and fetch from (0x80000000:0x80000000); only the core, needs --out.",
+        ),
+    ] = None,
 ) -> None:
-    """Write the Verilog of presets, with a manifest."""
+    """Write the Verilog of presets.
+
+    For each a folder to take into a design: the core with AXI4 ports, the system on a chip, an example with
+    constraints, Verilator's waivers, and a manifest. Beside the folders is what is simulated and measured.
+    """
+    from fides_core.flow import release, verilog
+
     console = _console()
-    files = _generate(console, _checked(None if all_presets else presets), out)
-    for path in files.values():
-        console.print(str(path), soft_wrap=True)
+    names = _checked(None if all_presets else presets)
+    if reset_vector is not None or memory is not None:
+        if out is None:
+            raise UserError("--reset-vector and --memory need --out: rtl/ is for the presets as they are")
+        vector = None if reset_vector is None else _number("--reset-vector", reset_vector)
+        region = None if memory is None else _region("--memory", memory)
+        for name in names:
+            with _step(console, f"Verilog of {name}"):
+                path = release.release_for(
+                    verilog.configuration(name), out / name, reset_vector=vector, cacheable=region
+                )
+            console.print(str(path), soft_wrap=True)
+        return
+    files = _generate(console, names, out)
+    for name, path in files.items():
+        written = release.release_beside(verilog.configuration(name), path)
+        console.print(str(written), soft_wrap=True)
+
+
+def _number(option: str, text: str) -> int:
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise UserError(f"{option}: {text!r} is not a number") from None
+
+
+def _region(option: str, text: str) -> tuple[int, int]:
+    base, colon, size = text.partition(":")
+    if not colon:
+        raise UserError(f"{option}: {text!r} is not BASE:SIZE")
+    return _number(option, base), _number(option, size)
 
 
 @app.command()
