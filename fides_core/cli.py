@@ -174,6 +174,35 @@ def sim(
 
 
 @app.command()
+def load(
+    port: Annotated[str, typer.Argument(help="Serial port of the board, such as /dev/ttyUSB0.")],
+    image: Annotated[Path, typer.Argument(help="Executable (ELF), or contents of the memory (.bin).")],
+    baud: Annotated[int, typer.Option(min=1, help="Bits per second, those of the board's build.")] = 115200,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Wait so many seconds for the board's loader.")
+    ] = 30.0,
+    retries: Annotated[int, typer.Option(min=0, help="Send a block again at most so often.")] = 5,
+    monitor: Annotated[
+        bool, typer.Option("--monitor", help="Then show what the program sends, until Ctrl-C.")
+    ] = False,
+) -> None:
+    """Load a program into a board over a serial port and run it.
+
+    The board is built with the boot loader, which answers when nothing runs yet: reset the board while this
+    command waits. Progress goes to standard error. The exit code is 2 when the program did not arrive.
+    """
+    from fides_core.flow.serial_load import load_image
+
+    def show(data: bytes) -> None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    console = Console(highlight=False, stderr=True)
+    shown = show if monitor else None
+    load_image(port, image, baud=baud, timeout=timeout, retries=retries, console=console, monitor=shown)
+
+
+@app.command()
 def lockstep(
     preset: Annotated[str, typer.Option(help="The preset.")] = "base",
     variant: Annotated[str, typer.Option(help="A verification variant, or all of them.")] = "all",

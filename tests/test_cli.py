@@ -10,7 +10,7 @@ import pytest
 from fides_core.config import PRESETS
 from fides_core.flow import tools
 
-COMMANDS = ("generate", "sim", "lockstep", "bench", "history", "synth", "place", "report", "demo")
+COMMANDS = ("generate", "sim", "load", "lockstep", "bench", "history", "synth", "place", "report", "demo")
 
 
 def fides(*arguments, cwd=None, **environment):
@@ -57,6 +57,9 @@ def test_help_of_commands(command):
         (("sim", "base"), "Missing argument"),
         (("sim", "base", "absent.elf"), "there is no file absent.elf"),
         (("sim", "base", ".", "--max-cycles", "0"), "--max-cycles"),
+        (("load", "/dev/nonesuch", "absent.elf"), "there is no file absent.elf"),
+        (("load", "/dev/nonesuch", "/dev/null"), "there is no file /dev/null"),
+        (("load", "/dev/nonesuch", "a.elf", "--baud", "0"), "--baud"),
         (("synth", "--jobs", "0"), "--jobs"),
         (("generate", "--colour"), "--colour"),
         (("generate", "base", "--memory", "0:0x1000"), "need --out"),
