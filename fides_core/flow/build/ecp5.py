@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from fides_core.errors import UserError
 from fides_core.flow import nextpnr, tools
@@ -20,7 +21,7 @@ from fides_core.soc.board import Board
 from .design import TOP, Design
 from .toolchain import Options, Report, Result, Run, check_fits, key, publish
 
-__all__ = ["TITLE", "build", "check", "constraints", "part_options", "read_configuration"]
+__all__ = ["TITLE", "build", "check", "compare", "constraints", "part_options", "read_configuration"]
 
 TITLE = "Yosys, nextpnr-ecp5 and Project Trellis"
 
@@ -221,33 +222,64 @@ def read_configuration(text: str) -> tuple[str, dict[str, frozenset[str]]]:
     return device, {name: frozenset(lines) for name, lines in settings.items() if lines}
 
 
-def _pack(design: Design, directory: Path, seed: int, timeout: float) -> tuple[Path, dict]:
-    """<board>-<preset>.bit of the run with ``seed``, and what the unpacker has found in it."""
-    config = f"seed-{seed}.config"
-    bitstream = directory / f"{design.name}.bit"
+def _contents(settings: Mapping[str, frozenset[str]]) -> tuple[dict, set]:
+    """Contents of block RAM by number, and of lookup tables, unless they are all ones, which is how unused
+    ones are written as well."""
+    memories = {name: lines for name, lines in settings.items() if name.startswith(".bram_init ")}
+    tables = {
+        (tile, line)
+        for tile, lines in settings.items()
+        for line in lines
+        if line.startswith("word: SLICE") and ".INIT " in line and "0" in line.split()[-1]
+    }
+    return memories, tables
+
+
+def compare(placed: str, unpacked: str, board: Board) -> dict[str, Any]:
+    """What a bitstream has, as the unpacker sees it: device, tiles, contents of memories and lookup tables.
+
+    Raises UserError when it is for another part or empty, or its contents are not what was placed. Settings
+    are not compared one by one: the unpacker gives some other names, and leaves out those without a bit.
+    """
+    device, found = read_configuration(unpacked)
+    if device != board.platform.device:
+        raise UserError(f"the bitstream is for {device or 'no part'}, not for {board.platform.device}")
+    memories, tables = _contents(found)
+    if not tables:
+        raise UserError("the bitstream is empty")
+    wanted_memories, wanted_tables = _contents(read_configuration(placed)[1])
+    if memories != wanted_memories:
+        raise UserError("the bitstream has other contents of block RAM than were placed")
+    if tables != wanted_tables:
+        raise UserError("the bitstream has other lookup tables than were placed")
+    return {"device": device, "tiles": len(found), "memories": len(memories), "tables": len(tables)}
+
+
+def _pack(design: Design, directory: Path, seed: int, timeout: float) -> tuple[Path, dict[str, Any]]:
+    """<board>-<preset>.bit of the run with ``seed``, and what the unpacker has found in it: the text that it
+    makes has the contents that were placed, and gives the same bits when packed again."""
+    config = directory / f"seed-{seed}.config"
+    bitstream, kept = directory / f"{design.name}.bit", directory / "bitstream.json"
+    placed = config.read_text()
+    made_of = key(placed, tools.package_version(nextpnr.TOOL))  # the packer is of the same package
+    if (found := _recall(kept, made_of)) and bitstream.exists():
+        return bitstream, found["checks"]
+    kept.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=directory, prefix=".pack-") as scratch:
         scratch = Path(scratch)
-        _run(PACKER, ["--input", f"../{config}", "--bit", "packed.bit"], scratch, timeout)
-        _run(UNPACKER, ["--input", "packed.bit", "--textcfg", "unpacked.config"], scratch, timeout)
-        checks = _compare(
-            (directory / config).read_text(), (scratch / "unpacked.config").read_text(), design.board
-        )
-        (scratch / "packed.bit").replace(scratch / bitstream.name)
+        names = "packed.bit", "unpacked.config", "again.bit"
+        packed, unpacked, again = (scratch / name for name in names)
+        _run(PACKER, ["--input", f"../{config.name}", "--bit", packed.name], scratch, timeout)
+        _run(UNPACKER, ["--input", packed.name, "--textcfg", unpacked.name], scratch, timeout)
+        _run(PACKER, ["--input", unpacked.name, "--bit", again.name], scratch, timeout)
+        checks = compare(placed, unpacked.read_text(), design.board)
+        if packed.read_bytes() != again.read_bytes():
+            raise UserError("the bitstream, unpacked and packed again, is another one")
+        checks["bytes"] = packed.stat().st_size
+        packed.rename(scratch / bitstream.name)
         publish(scratch, directory, [bitstream.name])
+    replace_file(kept, json.dumps({"key": made_of, "checks": checks}, indent=2) + "\n")
     return bitstream, checks
-
-
-def _compare(placed: str, unpacked: str, board: Board) -> dict:
-    """What the bitstream has, as the unpacker sees it. Raises UserError when it is not what was placed."""
-    device, wanted = read_configuration(placed)
-    found_device, found = read_configuration(unpacked)
-    if found_device != device or found_device != board.platform.device:
-        raise UserError(
-            f"the bitstream is for {found_device or 'no part'}, not for {board.platform.device}"
-        )
-    missing = {name: lines - found.get(name, frozenset()) for name, lines in wanted.items()}
-    missing = {name: sorted(lines) for name, lines in missing.items() if lines}
-    return {"device": found_device, "tiles": len(found), "missing": missing}
 
 
 def build(design: Design, directory: Path, options: Options, report: Report) -> Result:
@@ -288,6 +320,6 @@ def build(design: Design, directory: Path, options: Options, report: Report) -> 
     bitstream, checks = timed(
         "bitstream",
         lambda: _pack(design, directory, best.seed, options.timeout),
-        lambda packed: f"{packed[0].stat().st_size} bytes, unpacked again",
+        lambda packed: f"{packed[1]['bytes']} bytes, unpacked and compared",
     )
     return Result(versions, needed, runs, bitstream, checks)
