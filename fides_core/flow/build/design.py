@@ -27,6 +27,7 @@ BAUD = 115200
 
 # What Yosys writes of a memory of 64-bit words that has contents.
 _WORD = re.compile(r"words\[\d+\] = 64'h([0-9a-f]+);")
+_MAIN_MEMORY = re.compile(r"^module \\fides_soc\.main_memory .*?^endmodule", re.MULTILINE | re.DOTALL)
 _CONTENTS = re.compile(rf"^  initial begin\n(?:    {_WORD.pattern}\n)+  end\n", re.MULTILINE)
 
 
@@ -99,13 +100,14 @@ def _memory_file(text: str, image: bytes | None) -> tuple[str, dict[str, str]]:
     of assignments. Raises UserError when they are not found."""
     if image is None:
         return text, {}
-    found = list(_CONTENTS.finditer(text))
-    if len(found) != 1:
-        raise UserError(f"{len(found)} memories have the contents of the main memory, not one")
-    values = [int(value, 16) for value in _WORD.findall(found[0][0])]
+    memory = _MAIN_MEMORY.search(text)
+    found = _CONTENTS.search(text, memory.start(), memory.end()) if memory else None
+    if found is None:
+        raise UserError("the Verilog has no contents of the main memory")
+    values = [int(value, 16) for value in _WORD.findall(found[0])]
     if b"".join(value.to_bytes(8, "little") for value in values)[: len(image)] != image:
         raise UserError("the main memory has other contents than the image")
-    start, end = found[0].span()
+    start, end = found.span()
     read = f'  initial $readmemh("{MEMORY}", words);\n'
     return text[:start] + read + text[end:], {MEMORY: "".join(f"{value:016x}\n" for value in values)}
 
