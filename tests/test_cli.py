@@ -10,7 +10,7 @@ import pytest
 from fides_core.config import PRESETS
 from fides_core.flow import tools
 
-COMMANDS = ("generate", "sim", "lockstep", "bench", "history", "synth", "place", "report", "demo")
+COMMANDS = ("generate", "sim", "lockstep", "bench", "history", "synth", "place", "build", "report", "demo")
 
 
 def fides(*arguments, cwd=None, **environment):
