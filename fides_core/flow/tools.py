@@ -141,8 +141,12 @@ def run_yosys(script: str, directory: Path, name: str) -> Path:
     )
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        errors = [line for line in lines if "ERROR" in line] or lines[-1:] or ["no message"]
-        raise UserError(f"Yosys failed: {errors[0]} (log: {log})")
+        errors = [line for line in lines if "ERROR" in line] or lines[-1:]
+        if not errors and log.exists():
+            # Failed assertions are in the log alone.
+            lines = log.read_text(errors="replace").splitlines()
+            errors = [line for line in lines if line.startswith("ERROR")]
+        raise UserError(f"Yosys failed: {(errors or ['no message'])[0]} (log: {log})")
     return log
 
 

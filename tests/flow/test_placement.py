@@ -93,7 +93,7 @@ def test_results_are_recalled(source, placed, monkeypatch):
         raise AssertionError("done again")
 
     monkeypatch.setattr(tools, "run_yosys", fail)
-    monkeypatch.setattr(placement, "_warm_up", lambda: None)
+    monkeypatch.setattr(placement.nextpnr, "warm_up", lambda: None)
     monkeypatch.setattr(placement.subprocess, "run", fail)
     assert placement.place({"small": source}, directory, seeds=2) == results
 

@@ -1,0 +1,153 @@
+"""What is built: a preset on a board, with its memory, its clock and the program baked in."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from fides_core.config import Config
+from fides_core.errors import UserError
+from fides_core.flow import tools, verilog
+from fides_core.flow.elf import load_elf
+from fides_core.soc.board import Board
+from fides_core.soc.clocking import baud_divisor
+
+__all__ = ["BAUD", "Design", "MEMORY", "TOP", "plan"]
+
+TOP = "board_top"
+"""The top module of every design."""
+
+MEMORY = "main_memory.hex"
+"""The file of the main memory's contents, 64-bit words from its first byte on."""
+
+BAUD = 115200
+
+# What Yosys writes of a memory of 64-bit words that has contents.
+_WORD = re.compile(r"words\[\d+\] = 64'h([0-9a-f]+);")
+_MAIN_MEMORY = re.compile(r"^module \\fides_soc\.main_memory .*?^endmodule", re.MULTILINE | re.DOTALL)
+_CONTENTS = re.compile(rf"^  initial begin\n(?:    {_WORD.pattern}\n)+  end\n", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Design:
+    """``config``: the preset with the memory and the UART's divisor of this design; ``system_hz``: of its
+    clock, in Hz, as it is made; ``baud``: what the UART was asked for; ``image``: the contents of the main
+    memory from its first byte on, None when it comes up empty; ``image_name``: of the file that had it."""
+
+    board: Board
+    config: Config
+    system_hz: float
+    baud: int
+    image: bytes | None = field(default=None, repr=False)
+    image_name: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As files and folders are called: board and preset."""
+        return f"{self.board.name}-{self.config.name}"
+
+    @cached_property
+    def sources(self) -> Mapping[str, str]:
+        """Files by name: the Verilog of the system on a chip, as ``fides generate`` writes it, and of the top
+        level ``TOP`` around it; with an image also the file in hexadecimal that the Verilog reads it from.
+        Takes seconds. Raises ToolMissing without Yosys."""
+        tools.yosys_command()
+        from fides_core.soc.board_top import SOC, BoardTop
+        from fides_core.soc.top import FidesSoC
+
+        soc = FidesSoC(self.config) if self.image is None else FidesSoC(self.config, image=self.image)
+        text, files = _memory_file(verilog.convert(soc, SOC), self.image)
+        return {
+            f"{SOC}.v": text,
+            f"{TOP}.v": verilog.convert(BoardTop(self.board, self.system_hz), TOP),
+            **files,
+        }
+
+    @property
+    def verilog(self) -> list[str]:
+        """The names of those of ``sources`` that are Verilog."""
+        return [name for name in self.sources if name.endswith(".v")]
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of each source; that of the system is also in the manifest of ``fides generate`` when it
+        has the same memory and divisor."""
+        return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in self.sources.items()}
+
+    def describe(self) -> dict:
+        """What it is, for the report, as JSON takes it."""
+        return {
+            "board": self.board.name,
+            "title": self.board.title,
+            "part": self.board.part,
+            "preset": self.config.name,
+            "configuration": json.loads(json.dumps(self.config.to_dict())),
+            "memory_bytes": self.config.soc.memory_bytes,
+            "system_hz": self.system_hz,
+            "baud": self.baud,
+            "uart_divisor": self.config.soc.uart_divisor,
+            "image": self.image_name,
+            "image_sha256": None if self.image is None else hashlib.sha256(self.image).hexdigest(),
+            "sources": self.hashes,
+        }
+
+
+def _memory_file(text: str, image: bytes | None) -> tuple[str, dict[str, str]]:
+    """The contents of the main memory out of the Verilog, into a file: Yosys takes minutes to read thousands
+    of assignments. Raises UserError when they are not found."""
+    if image is None:
+        return text, {}
+    memory = _MAIN_MEMORY.search(text)
+    found = _CONTENTS.search(text, memory.start(), memory.end()) if memory else None
+    if found is None:
+        raise UserError("the Verilog has no contents of the main memory")
+    values = [int(value, 16) for value in _WORD.findall(found[0])]
+    if b"".join(value.to_bytes(8, "little") for value in values)[: len(image)] != image:
+        raise UserError("the main memory has other contents than the image")
+    start, end = found.span()
+    read = f'  initial $readmemh("{MEMORY}", words);\n'
+    return text[:start] + read + text[end:], {MEMORY: "".join(f"{value:016x}\n" for value in values)}
+
+
+def _flat(path: Path, memory_bytes: int) -> bytes:
+    """The contents of an executable as one piece from the start of the main memory on."""
+    program = load_elf(path, memory_bytes)
+    data = bytearray(max((offset + len(part) for offset, part in program.segments), default=0))
+    for offset, part in program.segments:
+        data[offset : offset + len(part)] = part
+    return bytes(data)
+
+
+def plan(
+    board: Board,
+    preset: str | Config,
+    *,
+    memory_bytes: int | None = None,
+    system_hz: float | None = None,
+    baud: int = BAUD,
+    image: Path | None = None,
+) -> Design:
+    """The design of a preset on a board, checked; the defaults are the board's.
+
+    ``memory_bytes``: of main memory; ``system_hz``: of the clock, in Hz; ``image``: an executable (ELF).
+    Raises UserError when the preset is unknown, the board has not so much memory or cannot make that clock,
+    the baud rate is more than 2 % off, or the image does not fit.
+    """
+    config = verilog.configuration(preset)
+    memory_bytes = board.memory_bytes if memory_bytes is None else memory_bytes
+    if memory_bytes > board.largest_memory_bytes:
+        raise UserError(
+            f"{board.name} has room for {board.largest_memory_bytes >> 10} KiB of main memory, "
+            f"not {memory_bytes >> 10}"
+        )
+    try:
+        hz = board.dividers(system_hz).output_hz
+        divisor = baud_divisor(hz, baud)
+        config = replace(config, soc=replace(config.soc, memory_bytes=memory_bytes, uart_divisor=divisor))
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    contents = None if image is None else _flat(image, memory_bytes)
+    return Design(board, config, hz, baud, contents, None if image is None else image.name)
