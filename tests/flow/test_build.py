@@ -80,7 +80,7 @@ def test_design(ulx3s):
     design = plan(ulx3s, "fides", memory_bytes=65536, baud=9600)
     assert design.name == "ulx3s-fides" and design.config.core == preset("fides").core
     assert design.config.soc == replace(
-        preset("fides").soc, memory_bytes=65536, uart_divisor=round(24e6 / 16 / 9600)
+        preset("fides").soc, memory_bytes=65536, uart_divisor=round(24e6 / 16 / 9600), boot="uart"
     )
     assert (design.system_hz, design.image) == (24e6, None)
 
@@ -130,20 +130,21 @@ def test_bad_input(arguments, message):
     assert done.stderr.startswith("fides: ") and message in done.stderr
 
 
-def test_image_larger_than_the_memory(tmp_path, ulx3s, monkeypatch):
-    """By the segments' sizes alone; an executable for it takes a linker."""
-    from fides_core.flow.build import design
-
-    seen = []
-
-    def load(path, memory_bytes):
-        seen.append((path, memory_bytes))
-        raise UserError(f"{path} is too large: it needs 5000 of {memory_bytes} bytes of main memory")
-
-    monkeypatch.setattr(design, "load_elf", load)
-    with pytest.raises(UserError, match="large.elf is too large: it needs 5000 of 4096 bytes"):
-        plan(ulx3s, "tiny", memory_bytes=4096, image=tmp_path / "large.elf")
-    assert seen == [(tmp_path / "large.elf", 4096)]
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (bytes(5000), "too large: it needs 5000 of 4096 bytes of main memory"),
+        (b"", "is empty"),
+        (bytes(8), "the image's first word is 0, which the boot loader takes for no image"),
+    ],
+)
+def test_image_that_cannot_be(tmp_path, ulx3s, image, message):
+    path = tmp_path / "image.bin"
+    path.write_bytes(image)
+    with pytest.raises(UserError, match=f"{path}.*{message}"):
+        plan(ulx3s, "tiny", memory_bytes=4096, image=path)
+    path.write_bytes(b"\x13\0\0\0")
+    assert plan(ulx3s, "tiny", memory_bytes=4096, image=path).image == b"\x13\0\0\0"
 
 
 VERILOG = """\

@@ -11,8 +11,9 @@ from pathlib import Path
 from fides_core.config import Config
 from fides_core.errors import UserError
 from fides_core.flow import tools, verilog
-from fides_core.flow.elf import load_elf
+from fides_core.flow.elf import image_bytes
 from fides_core.soc.board import Board
+from fides_core.soc.boot_loader import check_power_up_image
 from fides_core.soc.clocking import baud_divisor
 
 __all__ = ["BAUD", "Design", "MEMORY", "TOP", "plan"]
@@ -112,15 +113,6 @@ def _memory_file(text: str, image: bytes | None) -> tuple[str, dict[str, str]]:
     return text[:start] + read + text[end:], {MEMORY: "".join(f"{value:016x}\n" for value in values)}
 
 
-def _flat(path: Path, memory_bytes: int) -> bytes:
-    """The contents of an executable as one piece from the start of the main memory on."""
-    program = load_elf(path, memory_bytes)
-    data = bytearray(max((offset + len(part) for offset, part in program.segments), default=0))
-    for offset, part in program.segments:
-        data[offset : offset + len(part)] = part
-    return bytes(data)
-
-
 def plan(
     board: Board,
     preset: str | Config,
@@ -130,9 +122,11 @@ def plan(
     baud: int = BAUD,
     image: Path | None = None,
 ) -> Design:
-    """The design of a preset on a board, checked; the defaults are the board's.
+    """The design of a preset on a board, checked; the defaults are the board's. It boots over the UART, or the
+    image that is baked in (docs/boot.md).
 
-    ``memory_bytes``: of main memory; ``system_hz``: of the clock, in Hz; ``image``: an executable (ELF).
+    ``memory_bytes``: of main memory; ``system_hz``: of the clock, in Hz; ``image``: an executable (ELF), or
+    the memory's contents (.bin).
     Raises UserError when the preset is unknown, the board has not so much memory or cannot make that clock,
     the baud rate is more than 2 % off, or the image does not fit.
     """
@@ -146,8 +140,15 @@ def plan(
     try:
         hz = board.dividers(system_hz).output_hz
         divisor = baud_divisor(hz, baud)
-        config = replace(config, soc=replace(config.soc, memory_bytes=memory_bytes, uart_divisor=divisor))
+        soc = replace(config.soc, memory_bytes=memory_bytes, uart_divisor=divisor, boot="uart")
+        config = replace(config, soc=soc)
     except ValueError as error:
         raise UserError(str(error)) from None
-    contents = None if image is None else _flat(image, memory_bytes)
+    contents = None
+    if image is not None:
+        contents = image_bytes(image, memory_bytes)
+        try:
+            check_power_up_image(contents, config.soc)
+        except ValueError as error:
+            raise UserError(f"{image}: {error}") from None
     return Design(board, config, hz, baud, contents, None if image is None else image.name)
