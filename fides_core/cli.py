@@ -447,7 +447,7 @@ def build(
     ] = None,
     baud: Annotated[int, typer.Option(help="Of the UART after reset.")] = 115200,
     image: Annotated[
-        Path | None, typer.Option(help="Executable (ELF), or contents (.bin), in the main memory from power-up on.")
+        Path | None, typer.Option(help="Executable (ELF, .bin) that is in the main memory from power-up on.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=1, help="Place and route with this seed alone.")] = None,
     seeds: Annotated[

@@ -122,8 +122,8 @@ def plan(
     baud: int = BAUD,
     image: Path | None = None,
 ) -> Design:
-    """The design of a preset on a board, checked; the defaults are the board's. It boots over the UART, or the
-    image that is baked in (docs/boot.md).
+    """The design of a preset on a board, checked; the defaults are the board's. It boots over the UART, or
+    what is baked in (docs/boot.md).
 
     ``memory_bytes``: of main memory; ``system_hz``: of the clock, in Hz; ``image``: an executable (ELF), or
     the memory's contents (.bin).
