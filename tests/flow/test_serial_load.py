@@ -24,7 +24,7 @@ from fides_core.flow.elf import Program, image_bytes
 from fides_core.flow.serial_load import BLOCK_BYTES, CLEAR_BYTES, LoaderClient, blocks
 from fides_core.isa.encode import encode
 from fides_core.model import Platform
-from fides_core.soc.boot_loader import AWAKE, REQUEST_START, Reply, Request
+from fides_core.soc.boot_loader import AWAKE, REPLY_START, REQUEST_START, SYNC, Reply, Request
 from fides_core.soc.memory_map import EXIT, MAIN_MEMORY_BASE, UART
 from fides_core.soc.top import FidesSoC
 
@@ -253,6 +253,19 @@ class Whole:
         while data and (more := self._line.read(30 / BAUD)):
             data += more
         return data
+
+
+def test_many_syncs(simulator):
+    """They are not answered while an answer is on its way, so that none waits when they end."""
+    with simulator.serial_line(HERTZ) as line:
+        line.write(bytes([SYNC]) * 100)
+        line.read(1)  # AWAKE
+        answers = Whole(line).read(1)
+        ready = answers[: 14]
+        assert (ready[0], ready[1]) == (REPLY_START, Reply.READY)
+        count, more = divmod(len(answers), len(ready))
+        assert not more and answers == ready * count
+        assert 5 < count < 10
 
 
 def test_noise_and_half_a_request_before(line):

@@ -507,3 +507,34 @@ def test_output_folder_that_is_a_file(tmp_path):
     (tmp_path / "rtl").write_text("")
     with pytest.raises(UserError, match="cannot write .*rtl"):
         verilog.replace_file(tmp_path / "rtl" / "base.v", "")
+
+
+class Filled(wiring.Component):
+    """A memory with contents."""
+
+    address: In(4)
+    data: Out(8)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.words = words = Memory(shape=8, depth=16, init=range(1, 17))
+        port = words.read_port()
+        m.d.comb += [port.addr.eq(self.address), self.data.eq(port.data)]
+        return m
+
+
+def test_contents_of_big_memories(monkeypatch):
+    """Each word is a statement of its own; otherwise the text is the same."""
+    block = verilog.convert(Filled(), "filled")
+    assert block.count("initial begin") == 1
+    monkeypatch.setattr(verilog, "_LARGEST_EXPLICIT_ZEROS", 15)
+    text = verilog.convert(Filled(), "filled")
+    words = re.findall(r"^  initial (\w+)\[(\d+)\] = 8'h(\w\w);$", text, re.MULTILINE)
+    assert [(int(index), int(value, 16)) for _, index, value in words] == [(i, i + 1) for i in range(16)]
+
+    start = block.index("  initial begin\n")
+    end = block.index("  end\n", start)
+    lines = block[start:end].splitlines()[1:]
+    assert text == "".join(
+        [block[:start], *(f"  initial {line.strip()}\n" for line in lines), block[end + len("  end\n") :]]
+    )
