@@ -10,7 +10,7 @@ help:
 	@echo "make demo   set up, then both processors, the attacks, synthesis and the report"
 	@echo "make test   set up, then lint, unit tests, cocotb benches, the end-to-end test"
 	@echo "make lint   set up, then ruff"
-	@echo "make rtl    set up, then the Verilog of every preset into rtl/"
+	@echo "make rtl    set up, then the Verilog of every preset into rtl/ (docs/rtl.md)"
 	@echo "make setup  Debian packages, virtual environment, tools"
 	@echo "make clean  remove what was generated, keep the virtual environment"
 

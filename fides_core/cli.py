@@ -85,12 +85,57 @@ def generate(
     presets: PresetsArgument = None,
     all_presets: Annotated[bool, typer.Option("--all", help="Every preset, as without names.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder to write to (default: rtl/).")] = None,
+    reset_vector: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Where the core begins; writes only the core, needs --out."),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BASE:SIZE",
+            help="Memory to cache and fetch from (0x80000000:0x80000000); only the core, needs --out.",
+        ),
+    ] = None,
 ) -> None:
-    """Write the Verilog of presets, with a manifest."""
+    """Write the Verilog of presets.
+
+    For each a folder to take into a design: the core with AXI4 ports, the system on a chip, an example with
+    constraints, Verilator's waivers, and a manifest. Beside the folders is what is simulated and measured.
+    """
+    from fides_core.flow import release, verilog
+
     console = _console()
-    files = _generate(console, _checked(None if all_presets else presets), out)
-    for path in files.values():
-        console.print(str(path), soft_wrap=True)
+    names = _checked(None if all_presets else presets)
+    if reset_vector is not None or memory is not None:
+        if out is None:
+            raise UserError("--reset-vector and --memory need --out: rtl/ is for the presets as they are")
+        vector = None if reset_vector is None else _number("--reset-vector", reset_vector)
+        region = None if memory is None else _region("--memory", memory)
+        for name in names:
+            with _step(console, f"Verilog of {name}"):
+                path = release.release_for(
+                    verilog.configuration(name), out / name, reset_vector=vector, cacheable=region
+                )
+            console.print(str(path), soft_wrap=True)
+        return
+    files = _generate(console, names, out)
+    for name, path in files.items():
+        written = release.release_beside(verilog.configuration(name), path)
+        console.print(str(written), soft_wrap=True)
+
+
+def _number(option: str, text: str) -> int:
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise UserError(f"{option}: {text!r} is not a number") from None
+
+
+def _region(option: str, text: str) -> tuple[int, int]:
+    base, colon, size = text.partition(":")
+    if not colon:
+        raise UserError(f"{option}: {text!r} is not BASE:SIZE")
+    return _number(option, base), _number(option, size)
 
 
 @app.command()
@@ -126,6 +171,35 @@ def sim(
     )
     print(outcome.message, file=sys.stderr)
     raise typer.Exit(0 if outcome.exit_code == 0 else 1)
+
+
+@app.command()
+def load(
+    port: Annotated[str, typer.Argument(help="Serial port of the board, such as /dev/ttyUSB0.")],
+    image: Annotated[Path, typer.Argument(help="Executable (ELF), or contents of the memory (.bin).")],
+    baud: Annotated[int, typer.Option(min=1, help="Bits per second, those of the board's build.")] = 115200,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Wait so many seconds for the board's loader.")
+    ] = 30.0,
+    retries: Annotated[int, typer.Option(min=0, help="Send a block again at most so often.")] = 5,
+    monitor: Annotated[
+        bool, typer.Option("--monitor", help="Then show what the program sends, until Ctrl-C.")
+    ] = False,
+) -> None:
+    """Load a program into a board over a serial port and run it.
+
+    The board is built with the boot loader, which answers when nothing runs yet: reset the board while this
+    command waits. Progress goes to standard error. The exit code is 2 when the program did not arrive.
+    """
+    from fides_core.flow.serial_load import load_image
+
+    def show(data: bytes) -> None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    console = Console(highlight=False, stderr=True)
+    shown = show if monitor else None
+    load_image(port, image, baud=baud, timeout=timeout, retries=retries, console=console, monitor=shown)
 
 
 @app.command()

@@ -5,8 +5,11 @@ from typing import Literal
 
 __all__ = [
     "CacheConfig", "PredictorConfig", "XfidesConfig", "CoreConfig", "SoCConfig", "Config", "PRESETS",
-    "ABLATIONS", "preset",
+    "ABLATIONS", "LARGEST_MEMORY_BYTES", "preset",
 ]  # fmt: skip
+
+#: Of the main memory.
+LARGEST_MEMORY_BYTES = 1 << 30
 
 
 def _power_of_two(value: int) -> bool:
@@ -187,19 +190,25 @@ class SoCConfig:
     KiB; ``simulation_exit``: with the exit device (a store ends a simulation; on an FPGA it only drives
     pins); ``uart_divisor``: reset value of the UART's baud register (clock / (16 * baud rate));
     ``random_stalls``: None, or the seed of random waits on the core's buses and on AXI (verification builds
-    only); ``axi_checker``: with the AXI4 protocol checker on every AXI4 port (verification builds only)."""
+    only); ``axi_checker``: with the AXI4 protocol checker on every AXI4 port (verification builds only);
+    ``boot``: the boot ROM jumps to the main ``memory``, or takes a program over the ``uart`` first
+    (docs/boot.md), which costs a block RAM of 36 Kibit, without caches two. Raises ValueError for other
+    values."""
 
     memory_bytes: int = 1 << 20
     simulation_exit: bool = True
     uart_divisor: int = 1
     random_stalls: int | None = None
     axi_checker: bool = False
+    boot: Literal["memory", "uart"] = "memory"
 
     def __post_init__(self):
-        if not _power_of_two(self.memory_bytes) or not 4096 <= self.memory_bytes <= 1 << 30:
+        if not _power_of_two(self.memory_bytes) or not 4096 <= self.memory_bytes <= LARGEST_MEMORY_BYTES:
             raise ValueError(f"memory_bytes must be a power of two in 4096..2^30, not {self.memory_bytes}")
         if not 1 <= self.uart_divisor < 1 << 16:
             raise ValueError(f"uart_divisor must be in 1..65535, not {self.uart_divisor}")
+        if self.boot not in ("memory", "uart"):
+            raise ValueError(f"a system boots from its memory or over the uart, not from {self.boot!r}")
 
 
 @dataclass(frozen=True)

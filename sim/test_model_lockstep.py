@@ -15,7 +15,7 @@ import pytest
 from fides_core.flow.elf import Program
 from fides_core.flow.lockstep import lockstep_config, run_programs
 from fides_core.flow.model_lockstep import SPOILT, ModelLockstep, ModelOutcome
-from fides_core.isa.causes import ControlFlowFault, MemoryFault
+from fides_core.isa.causes import ControlFlowFault, InterruptCause, MemoryFault
 from fides_core.isa.xfides import PadKind, checkcap
 from fides_core.model.compartments import Crossing
 from fides_core.soc.memory_map import MAIN_MEMORY_BASE
@@ -72,6 +72,7 @@ def test_the_runs_reached_what_matters(seen):
     assert set(seen.crossings) == set(Crossing) - {Crossing.NONE}
     assert {Crossing.CALL, Crossing.RETURN} <= set(seen.interrupted)
     # The others are rare in so few programs; the scenarios and the benches have them every time.
+    assert min(seen.interrupts[cause] for cause in InterruptCause) > 100, seen.interrupts
     often = {fault.name for fault in (*ControlFlowFault, *MemoryFault)}
     often -= {"BAD_PAD", "BAD_UNWIND", "BOUNDS", "EXHAUSTED"}
     assert often <= set(seen.causes), seen.causes

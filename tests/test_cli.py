@@ -10,7 +10,9 @@ import pytest
 from fides_core.config import PRESETS
 from fides_core.flow import tools
 
-COMMANDS = ("generate", "sim", "lockstep", "bench", "history", "synth", "place", "build", "report", "demo")
+COMMANDS = (
+    "generate", "sim", "load", "lockstep", "bench", "history", "synth", "place", "build", "report", "demo"
+)  # fmt: skip
 
 
 def fides(*arguments, cwd=None, **environment):
@@ -57,8 +59,14 @@ def test_help_of_commands(command):
         (("sim", "base"), "Missing argument"),
         (("sim", "base", "absent.elf"), "there is no file absent.elf"),
         (("sim", "base", ".", "--max-cycles", "0"), "--max-cycles"),
+        (("load", "/dev/nonesuch", "absent.elf"), "there is no file absent.elf"),
+        (("load", "/dev/nonesuch", "/dev/null"), "there is no file /dev/null"),
+        (("load", "/dev/nonesuch", "a.elf", "--baud", "0"), "--baud"),
         (("synth", "--jobs", "0"), "--jobs"),
         (("generate", "--colour"), "--colour"),
+        (("generate", "base", "--memory", "0:0x1000"), "need --out"),
+        (("generate", "--out", "out", "--memory", "0x1000"), "is not BASE:SIZE"),
+        (("generate", "--out", "out", "--reset-vector", "start"), "'start' is not a number"),
     ],
 )
 def test_bad_input(tmp_path, arguments, message):
@@ -82,12 +90,13 @@ def test_generate_writes_the_presets_named(tmp_path):
     done = fides("generate", "base", "--out", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "base",
         "base.v",
         "base_core.v",
         "manifest.json",
     ]
     assert list(json.loads((tmp_path / "out" / "manifest.json").read_text())["presets"]) == ["base"]
-    assert done.stdout.splitlines()[-1] == str(tmp_path / "out" / "base.v")
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "out" / "base" / "fides_core_base.v")
 
 
 def hide_module(tmp_path, name):

@@ -14,13 +14,14 @@ from fides_core.core.csr import implemented_csrs
 from fides_core.core.rvfi import CSR_FIELDS, RVFI_FIELDS
 from fides_core.flow import placement_results
 from fides_core.flow.placement import TOOL
+from fides_core.flow.release import CACHEABLE, core_ports
 from fides_core.flow.report import PUBLISHED
 from fides_core.flow.synthesis import HISTORY
 from fides_core.flow.tools import ROOT
 from fides_core.isa.causes import ControlFlowFault, MemoryFault
 from fides_core.isa.csrs import CSR, Event, XfidesCSR
 from fides_core.isa.instructions import INSTRUCTIONS
-from fides_core.soc.memory_map import MAIN_MEMORY_BASE, PLIC, REGIONS
+from fides_core.soc.memory_map import BOOT_ROM, MAIN_MEMORY_BASE, PLIC, REGIONS
 from fides_core.software.image import ARCHITECTURE, SW
 from fides_core.software.scenarios import load_attacks
 
@@ -322,3 +323,23 @@ def test_retirement_port():
     assert documented == list(RVFI_FIELDS)
     of_csrs = re.findall(r"`csr_<name>_(\w+)`", section(ROOT / "docs" / "core.md", "Retirement port"))
     assert tuple(of_csrs) == CSR_FIELDS
+
+
+def test_release_ports():
+    """docs/rtl.md has every port of a released core with its direction and width."""
+    ports, signals = map(rows, section(ROOT / "docs" / "rtl.md", "Ports").split("`iaxi_` and", 1))
+    documented = [(port.strip("`"), direction, int(bits)) for port, direction, bits, _ in ports]
+    for number, prefix in enumerate(("iaxi", "daxi")):
+        for signal, *has, direction, bits, _ in signals:
+            if has[number] == "yes":
+                documented.append((f"{prefix}_{signal.strip('`')}", direction, int(bits)))
+    expected = [(port.name, port.direction, port.width) for port in core_ports(PRESETS["base"])]
+    assert documented == expected
+
+
+def test_release_memory_map():
+    text = section(ROOT / "docs" / "rtl.md", "Memory map")
+    base, size = CACHEABLE
+    assert f"{address(base)} to {address(base + size - 1)}" in text
+    assert f"{address(BOOT_ROM.base)} to {address(BOOT_ROM.base + BOOT_ROM.size - 1)}" in text
+    assert {config.core.reset_vector for config in PRESETS.values()} == {BOOT_ROM.base}

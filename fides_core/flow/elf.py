@@ -11,7 +11,7 @@ from elftools.elf.elffile import ELFFile
 from fides_core.errors import UserError
 from fides_core.soc.memory_map import MAIN_MEMORY_BASE
 
-__all__ = ["Program", "load_elf"]
+__all__ = ["Program", "image_bytes", "load_elf"]
 
 # What pyelftools raises on files that are not what they seem.
 _DAMAGE = (ELFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, MemoryError)
@@ -35,6 +35,14 @@ class Program:
     def from_words(cls, words, name: str = "program") -> "Program":
         """A program of 32-bit instruction words from the start of the main memory on."""
         return cls(((0, b"".join(word.to_bytes(4, "little") for word in words)),), name)
+
+    def flat(self) -> bytes:
+        """The contents of the main memory from its first byte to the last of the program, with zeros between
+        segments."""
+        contents = bytearray(max((offset + len(data) for offset, data in self.segments), default=0))
+        for offset, data in self.segments:
+            contents[offset : offset + len(data)] = data
+        return bytes(contents)
 
     @cached_property
     def _sorted_symbols(self):
@@ -68,6 +76,29 @@ def load_elf(path: str | Path, memory_bytes: int) -> Program:
         raise UserError(
             f"{path} is not an ELF file, or a damaged one ({error or type(error).__name__})"
         ) from None
+
+
+def image_bytes(path: str | Path, memory_bytes: int) -> bytes:
+    """The contents of the main memory from its first byte on, as a program in ``path`` needs them: of an
+    executable (``load_elf``), or the file itself if its name ends in .bin.
+
+    ``memory_bytes``: size of the main memory. Raises UserError when the file cannot be read, is empty or
+    neither, or does not fit.
+    """
+    path = Path(path)
+    if path.suffix != ".bin":
+        return load_elf(path, memory_bytes).flat()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    if not data:
+        raise UserError(f"{path} is empty")
+    if data.startswith(b"\x7fELF"):
+        raise UserError(f"{path} is an ELF file: give it another name than .bin")
+    if len(data) > memory_bytes:
+        raise UserError(f"{path} is too large: it needs {len(data)} of {memory_bytes} bytes of main memory")
+    return data
 
 
 def _load(elf: ELFFile, path: Path, memory_bytes: int) -> Program:

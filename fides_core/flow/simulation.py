@@ -4,8 +4,9 @@ time."""
 import contextlib
 import ctypes
 import hashlib
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -20,8 +21,8 @@ from .elf import Program, load_elf
 from .verilate import PublicSignal, build_library, report_to_stderr
 
 __all__ = [
-    "Simulator", "Outcome", "SIGNALS", "PIPELINE_SIGNALS", "SPLIT_SIGNALS", "BUILD_DIRECTORY",
-    "generated_verilog",
+    "Simulator", "SimulatedLine", "Outcome", "SIGNALS", "PIPELINE_SIGNALS", "SPLIT_SIGNALS",
+    "BUILD_DIRECTORY", "generated_verilog",
 ]  # fmt: skip
 
 #: The signals that the harness reads or writes, in the order that ``sim_new`` takes them. The only place in
@@ -57,6 +58,8 @@ TRACE_FORMATS = {".vcd": "vcd", ".fst": "fst"}
 
 # Clocks between looks at the time limit and at Ctrl-C: some tenths of a second.
 _SLICE = 200_000
+# Clocks between looks at what a serial line has received: about a character at the fastest rate.
+_LINE_SLICE = 200
 # Clocks for the UART to send what it holds when the program ends: 64 characters at the reset divisor.
 _DRAIN = 64 * 10 * 16
 
@@ -104,6 +107,7 @@ class _Library:
             "sim_run": (ctypes.c_int, [pointer, u64]),
             "sim_drain": (None, [pointer, u64]),
             "sim_send": (None, [pointer, ctypes.c_char_p, u64]),
+            "sim_send_back_to_back": (None, [pointer]),
             "sim_external_interrupt": (None, [pointer, ctypes.c_int]),
             "sim_cycles": (u64, [pointer]),
             "sim_instructions": (u64, [pointer]),
@@ -167,6 +171,50 @@ class _Model:
         while count := self.output(buffer, len(buffer)):
             parts.append(buffer.raw[:count])
         return b"".join(parts)
+
+
+class SimulatedLine:
+    """The serial line of a system that runs from reset on, for programs that talk to it (a
+    ``serial_load.Line``). Characters are sent back to back at the UART's own rate, whether they are taken or
+    not. ``hertz``: what the clock frequency is said to be. ``exit_code``: None until the program stores to
+    the exit device; no cycle passes then, but time does."""
+
+    def __init__(self, model: _Model, hertz: float):
+        self._model, self._hertz = model, hertz
+        self._beyond = 0.0
+        self.exit_code: int | None = None
+        model.send_back_to_back()
+
+    def write(self, data: bytes) -> None:
+        """More for the line to send."""
+        self._model.send(data, len(data))
+
+    def read(self, seconds: float) -> bytes:
+        """What has come; waits for something, at most for ``seconds``."""
+        end = self.now() + seconds
+        while not (data := self._model.take_output()) and self.now() < end:
+            if self.exit_code is not None:
+                self._beyond += end - self.now()
+                break
+            left = math.ceil((end - self.now()) * self._hertz)
+            result = self._model.run(min(left, _LINE_SLICE))
+            if result == _VIOLATION:
+                raise RuntimeError(f"AXI protocol violation (cycle {self._model.cycles()})")
+            if result == _EXIT:
+                self.exit_code = self._model.exit_code()
+                self._model.drain(_DRAIN)
+        return data
+
+    def now(self) -> float:
+        """Seconds since reset."""
+        return self._model.cycles() / self._hertz + self._beyond
+
+    def memory(self) -> bytes:
+        """The contents of the main memory, without those of a data cache."""
+        size = self._model.memory_bytes()
+        buffer = ctypes.create_string_buffer(size)
+        self._model.read(0, buffer, size)
+        return buffer.raw
 
 
 def generated_verilog(config: Config, directory: Path) -> Path:
@@ -317,6 +365,15 @@ class Simulator:
         message += f" (cycle {cycles}, {instructions} instructions)"
         reason = "limit" if exit_code is None else "exit"
         return Outcome(reason, exit_code, cycles, instructions, bytes(uart), last_pc, message)
+
+    @contextlib.contextmanager
+    def serial_line(self, hertz: float, program: Program | None = None) -> Iterator[SimulatedLine]:
+        """A run from reset on that goes on as its serial line is read. ``program``: what is put into the main
+        memory before; without one it is as after power-up."""
+        with _Model(self._load(None)) as model:
+            if program is not None:
+                self._fill(model, program)
+            yield SimulatedLine(model, hertz)
 
     def _program(self, image: str | Path | Program, require_policy: bool) -> Program:
         if isinstance(image, Program):

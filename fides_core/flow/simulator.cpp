@@ -55,7 +55,8 @@ private:
     uint64_t period_ = 1, countdown_ = 0;
 };
 
-// Sends characters to the UART, each when the one before it was taken out of the receive buffer.
+// Sends characters to the UART, each when the one before it was taken out of the receive buffer or, not
+// `paced`, back to back.
 class SerialSender {
 public:
     // The level of the line in this cycle.
@@ -63,11 +64,11 @@ public:
         if (countdown_ && --countdown_) return level_;
         if (!bits_left_) {
             level_ = true;
-            if (queue.empty() || !buffer_empty) return level_;
-            // One bit of silence after the stop bit: by then the receive buffer's flag tells of this
+            if (queue.empty() || (paced && !buffer_empty)) return level_;
+            // Paced: one bit of silence after the stop bit: by then the receive buffer's flag tells of this
             // character.
             frame_ = 0x600 | queue.front() << 1;
-            bits_left_ = kFrameBits + 1;
+            bits_left_ = kFrameBits + paced;
             queue.pop_front();
         }
         level_ = frame_ & 1;
@@ -80,6 +81,7 @@ public:
     bool active() const { return countdown_ || !queue.empty(); }
 
     std::deque<uint8_t> queue;
+    bool paced = true;
 
 private:
     bool level_ = true;
@@ -210,6 +212,8 @@ void sim_drain(Simulation* simulation, uint64_t cycles) { simulation->drain(cycl
 void sim_send(Simulation* simulation, const uint8_t* bytes, uint64_t count) {
     simulation->sender.queue.insert(simulation->sender.queue.end(), bytes, bytes + count);
 }
+
+void sim_send_back_to_back(Simulation* simulation) { simulation->sender.paced = false; }
 
 void sim_external_interrupt(Simulation* simulation, int level) {
     simulation->soc.top->external_interrupt = level != 0;

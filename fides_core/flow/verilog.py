@@ -15,7 +15,7 @@ from fides_core.config import Config, preset
 from fides_core.errors import UserError
 from fides_core.flow import tools
 
-__all__ = ["TOP", "convert", "configuration", "core_path", "generate", "replace_file"]
+__all__ = ["TILE", "TOP", "convert", "configuration", "core_path", "generate", "replace_file"]
 
 TOP = "fides_soc"
 """Name of the top module; the tile in it is the module ``fides_soc.tile``."""

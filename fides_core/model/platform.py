@@ -1,5 +1,6 @@
 """The reference SoC around the hart: memory, devices, ELF loading (contract, section 10; soc.memory_map)."""
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from ..config import Config
 from ..isa.causes import InterruptCause
 from ..isa.compressed import is_compressed
 from ..isa.encode import encode
+from ..soc.boot_loader import check_power_up_image, loader_words
 from ..soc.memory_map import BOOT_ROM, CLINT, EXIT, MAIN_MEMORY_BASE, UART, UartRegister
 from .machine import DISCARD, BusError, Hart
 
@@ -49,8 +51,7 @@ class _Uart:
 
     def __init__(self, divisor: int, received: bytes, transmit: Callable[[int], None]):
         self._baud = divisor
-        self._received = iter(received)
-        self._next = next(self._received, None)
+        self.received = deque(received)
         self._transmit = transmit
 
     def read(self, offset: int) -> int:
@@ -58,10 +59,9 @@ class _Uart:
         if offset == UartRegister.BAUD:
             return self._baud
         if offset == UartRegister.RECEIVE:
-            byte, self._next = self._next, next(self._received, None)
-            return byte or 0
+            return self.received.popleft() if self.received else 0
         if offset == UartRegister.STATUS:
-            waiting = UartRegister.STATUS_RX_NOT_EMPTY if self._next is not None else 0
+            waiting = UartRegister.STATUS_RX_NOT_EMPTY if self.received else 0
             return UartRegister.STATUS_TX_EMPTY | waiting
         return 0
 
@@ -126,7 +126,9 @@ class _Exit:
 class Platform:
     """A hart with ``config`` in the reference SoC.
 
-    ``uart_input``: what the UART receives; ``on_transmit(byte)``: called for each byte sent;
+    ``image``: contents of the main memory after power-up, from its first byte on (``FidesSoC`` has the rules
+    and the ValueErrors); ``uart_input``: what the UART receives; ``on_transmit(byte)``: called for each byte
+    sent;
     ``instructions_per_tick``: mtime counts once in so many retired instructions. The attribute
     ``external_interrupt`` is the level of mip.MEIP.
     """
@@ -135,13 +137,21 @@ class Platform:
         self,
         config: Config,
         *,
+        image: bytes | None = None,
         uart_input: bytes = b"",
         on_transmit: Callable[[int], None] | None = None,
         instructions_per_tick: int = 1,
     ):
         self.config = config
-        self.memory = bytearray(config.soc.memory_bytes)
-        code = b"".join(word.to_bytes(4, "little") for word in boot_rom_words(config.core.hart_id))
+        memory_bytes, hart_id = config.soc.memory_bytes, config.core.hart_id
+        if image is not None:
+            check_power_up_image(image, config.soc)
+        self.memory = bytearray((image or b"").ljust(memory_bytes, b"\0"))
+        if config.soc.boot == "uart":
+            words = loader_words(hart_id, memory_bytes, has_image=image is not None)
+        else:
+            words = boot_rom_words(hart_id)
+        code = b"".join(word.to_bytes(4, "little") for word in words)
         self.rom = code.ljust(BOOT_ROM.size, b"\0")
         self.uart_output = bytearray()
         self.exit_code: int | None = None
@@ -149,8 +159,9 @@ class Platform:
         self._on_transmit = on_transmit
         self._instructions_per_tick = instructions_per_tick
         self.clint = _Clint(self._ticks)
+        self._uart = _Uart(config.soc.uart_divisor, uart_input, self._transmit)
         self._devices = [
-            (UART, _Uart(config.soc.uart_divisor, uart_input, self._transmit)),
+            (UART, self._uart),
             (CLINT, self.clint),
         ]
         if config.soc.simulation_exit:
@@ -237,6 +248,10 @@ class Platform:
         return True
 
     # The user's side
+
+    def receive(self, data: bytes) -> None:
+        """More that the UART receives."""
+        self._uart.received.extend(data)
 
     def load_elf(self, path: str | Path) -> None:
         """Copy the loadable segments of a RISC-V ELF to their physical addresses.

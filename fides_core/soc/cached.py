@@ -11,7 +11,7 @@ from ..axi.sram import AxiSram, ReadPort, WritePort
 from ..config import Config
 from . import memory_map
 from .checkers import Place, checked, watch
-from .memory import BootROM
+from .memory import BootROM, boot_words
 from .stalls import AxiStalls
 
 __all__ = ["Cached"]
@@ -23,10 +23,11 @@ class Cached(wiring.Component):
     """``iaxi`` and ``daxi``: the tile's. ``read`` (one port, an array as in TightlyCoupled) and ``write``: to
     the main memory. ``lite``: to the peripherals, where every other access of ``daxi`` below the main memory
     goes, writes to the boot ROM included. ``axi_violation``: see ``checkers.watch``, 0 without
-    checkers."""
+    checkers. ``has_image``: see ``boot_words``."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, *, has_image: bool = False):
         self._config = config
+        self._boot_words = boot_words(config, has_image=has_image)
         super().__init__(
             {
                 "iaxi": In(Axi4()),
@@ -53,7 +54,7 @@ class Cached(wiring.Component):
         )
         m.submodules.memory_port = memory_port = AxiSram()
         m.submodules.boot_rom_port = rom_port = AxiSram()
-        m.submodules.boot_rom = boot_rom = BootROM(self._config.core.hart_id)
+        m.submodules.boot_rom = boot_rom = BootROM(self._boot_words)
         m.submodules.bridge = bridge = LiteBridge()
 
         watched = [(Place.INSTRUCTION_PORT, self.iaxi), (Place.DATA_PORT, self.daxi)]

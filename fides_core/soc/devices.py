@@ -17,6 +17,15 @@ DevicePort = Signature(
 )
 
 
+class _Fifo(SyncFIFO):
+    """Its memory is read asynchronously: distributed memory on FPGAs."""
+
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        m.submodules.storage.attrs["ram_style"] = "distributed"
+        return m
+
+
 class UART(wiring.Component):
     """Shakti's register layout (``memory_map.UartRegister``), 8N1, 16-byte FIFOs. A bit lasts 16 * ``baud``
     cycles. A byte written while the transmit FIFO is full is lost, as is one received while the receive FIFO
@@ -34,8 +43,8 @@ class UART(wiring.Component):
         m = Module()
         port = self.port
         baud = Signal(16, init=self._divisor)
-        m.submodules.transmit = transmit = SyncFIFO(width=8, depth=16)
-        m.submodules.receive = receive = SyncFIFO(width=8, depth=16)
+        m.submodules.transmit = transmit = _Fifo(width=8, depth=16)
+        m.submodules.receive = receive = _Fifo(width=8, depth=16)
 
         register = port.address[2:4]
         rx_not_empty = Signal()

@@ -12,7 +12,7 @@ from ..axi.sram import ReadPort, WritePort
 from ..config import Config
 from ..core.bus import DataBus, InstructionBus
 from . import memory_map
-from .memory import BootROM
+from .memory import BootROM, boot_words
 
 __all__ = ["TightlyCoupled"]
 
@@ -20,10 +20,11 @@ __all__ = ["TightlyCoupled"]
 class TightlyCoupled(wiring.Component):
     """``ibus`` and ``dbus``: the core's. ``read`` (fetch, data) and ``write``: to the main memory, its second
     read port shares the address of its write port. ``lite``: to the peripherals, where every data access goes
-    that is neither for the main memory nor a read of the boot ROM."""
+    that is neither for the main memory nor a read of the boot ROM. ``has_image``: see ``boot_words``."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, *, has_image: bool = False):
         self._config = config
+        self._boot_words = boot_words(config, has_image=has_image)
         super().__init__(
             {
                 "ibus": In(InstructionBus),
@@ -42,7 +43,7 @@ class TightlyCoupled(wiring.Component):
         return m
 
     def _boot_rom(self):
-        return BootROM(self._config.core.hart_id)
+        return BootROM(self._boot_words)
 
     def _fetch(self, m, memory):
         ibus, port = self.ibus, self.read[0]

@@ -3,8 +3,10 @@
 It starts episodes: U-mode from a function of some compartment, with an empty shadow stack and fuel, which
 every call and jump of the program uses up. It moves shadow-stack entries as the contract wants it (section
 8), goes on behind what faulted, where a call was refused at its return address, and ends an episode when
-that leads nowhere: after a system call, a fetch that failed, an unwinding without end, too many faults, or
-too many interrupts, which come all the time. The program ends when enough instructions have retired.
+that leads nowhere: after a fetch that failed, an unwinding without end, too many faults, or too many
+interrupts, which come all the time. A system call returns if its number is one of SYSTEM_CALLS, and may have
+raised a software interrupt or set the timer; any other ends the episode. The program ends when enough
+instructions have retired.
 """
 
 from dataclasses import dataclass
@@ -12,13 +14,14 @@ from dataclasses import dataclass
 from fides_core.config import CoreConfig
 from fides_core.isa.causes import ControlFlowFault, ExceptionCause, InterruptCause
 from fides_core.isa.csrs import CSR, Comctl, Comsel, FidesContext, XfidesCSR
-from fides_core.soc.memory_map import EXIT, MAIN_MEMORY_BASE
+from fides_core.soc.memory_map import CLINT, EXIT, MAIN_MEMORY_BASE
 
 from .label_code import LabelCode
 
 __all__ = [
     "CHAIN", "CODE", "CODE_BYTES", "DATA", "DATA_BYTES", "FUEL", "GLOBAL", "LEAST_MEMORY", "METADATA_TABLE",
-    "MULTIPLIER", "RANDOM", "STACK_TOP", "STACK_ZONE", "Episode", "Layout", "monitor_segments",
+    "MULTIPLIER", "RANDOM", "STACK_TOP", "STACK_ZONE", "SYSTEM_CALL", "SYSTEM_CALLS", "Episode", "Layout",
+    "monitor_segments",
 ]  # fmt: skip
 
 _KEPT = MAIN_MEMORY_BASE + 0x8000
@@ -38,6 +41,9 @@ LEAST_MEMORY = 0x8_0000
 # with.
 GLOBAL, CHAIN, FUEL, RANDOM, MULTIPLIER = 3, 18, 8, 19, 4
 _RA, _SP = 1, 2
+#: Where the number of a system call is, and those that return: bit 0 for a software interrupt, bit 1 for one
+#: of the timer within 256 cycles.
+SYSTEM_CALL, SYSTEM_CALLS = 5, range(0x5A4, 0x5A8)
 _AREA = 31  # _KEPT while the monitor runs
 _A, _B, _C, _D, _E = 26, 27, 28, 29, 30
 
@@ -45,6 +51,8 @@ _A, _B, _C, _D, _E = 26, 27, 28, 29, 30
 _SAVED = {_A: 0, _B: 8, _C: 16, _D: 24, _E: 32}
 _LIMIT, _INTERRUPTS_LEFT, _FAULTS_LEFT, _NEXT = 40, 48, 56, 64
 _INTERRUPTS_OF_AN_EPISODE, _FAULTS_OF_AN_EPISODE = 400, 200
+
+_MTIMECMP, _MTIME = 0x4000, 0xBFF8  # from the CLINT's base
 
 _MPIE = 1 << 7
 _NAPOT, _R, _W, _X = 3 << 3, 1, 2, 4
@@ -129,7 +137,7 @@ def _start(code: LabelCode, core: CoreConfig, layout: Layout) -> None:
     code.constant(GLOBAL, DATA)
     code.constant(MULTIPLIER, 6364136223846793005)
     code.constant(RANDOM, layout.seed)
-    _csr_write(code, CSR.MIE, 1 << InterruptCause.EXTERNAL)
+    _csr_write(code, CSR.MIE, sum(1 << cause for cause in InterruptCause))
 
 
 def _episode(code: LabelCode, episodes: int) -> None:
@@ -182,6 +190,13 @@ def _count_down(code: LabelCode, offset: int) -> None:
     code.jump("blt", "episode", rs1=_E)
 
 
+def _store_far(code: LabelCode, offset: int, register: int) -> None:
+    """Store a doubleword so many bytes behind the address in _B."""
+    code.constant(_D, offset)
+    code.op("add", rd=_D, rs1=_D, rs2=_B)
+    code.op("sd", rs1=_D, rs2=register)
+
+
 def _trap(code: LabelCode) -> None:
     code.align(4)
     code.label("trap")
@@ -220,10 +235,11 @@ def _trap(code: LabelCode) -> None:
     code.label("other")
     code.op("addi", rd=_E, imm=ExceptionCause.MEMORY)
     code.jump("beq", "skip", rs1=_C, rs2=_E)
+    code.op("addi", rd=_E, imm=ExceptionCause.ECALL_FROM_U)
+    code.jump("beq", "system call", rs1=_C, rs2=_E)
     _count_down(code, _FAULTS_LEFT)
-    for cause in (ExceptionCause.ECALL_FROM_U, ExceptionCause.INSTRUCTION_ACCESS_FAULT):
-        code.op("addi", rd=_E, imm=cause)
-        code.jump("beq", "episode", rs1=_C, rs2=_E)
+    code.op("addi", rd=_E, imm=ExceptionCause.INSTRUCTION_ACCESS_FAULT)
+    code.jump("beq", "episode", rs1=_C, rs2=_E)
     code.label("skip")
     code.op("csrrs", rd=_E, csr=CSR.MEPC)
     code.op("lhu", rd=_D, rs1=_E)
@@ -235,7 +251,33 @@ def _trap(code: LabelCode) -> None:
     code.op("csrrw", rs1=_E, csr=CSR.MEPC)
     code.jump("jal", "back")
 
+    # Nothing is read from a device: the model's clock is not the core's.
+    code.label("system call")
+    code.op("addi", rd=_D, rs1=SYSTEM_CALL, imm=-SYSTEM_CALLS.start)
+    code.op("sltiu", rd=_E, rs1=_D, imm=len(SYSTEM_CALLS))
+    code.jump("beq", "episode", rs1=_E)
+    code.constant(_B, CLINT.base)
+    code.op("andi", rd=_E, rs1=_D, imm=1)
+    code.op("sw", rs1=_B, rs2=_E)
+    code.op("andi", rd=_E, rs1=_D, imm=2)
+    code.jump("beq", "skip", rs1=_E)
+    code.op("srli", rd=_E, rs1=RANDOM, imm=56)
+    _store_far(code, _MTIME, 0)
+    _store_far(code, _MTIMECMP, _E)
+    code.jump("jal", "skip")
+
     code.label("interrupt")
+    code.constant(_B, CLINT.base)
+    code.op("andi", rd=_D, rs1=_C, imm=15)
+    code.op("addi", rd=_E, imm=InterruptCause.SOFTWARE)
+    code.jump("bne", "timer", rs1=_D, rs2=_E)
+    code.op("sw", rs1=_B)
+    code.label("timer")
+    code.op("addi", rd=_E, imm=InterruptCause.TIMER)
+    code.jump("bne", "interrupted", rs1=_D, rs2=_E)
+    code.op("addi", rd=_E, imm=-1)
+    _store_far(code, _MTIMECMP, _E)
+    code.label("interrupted")
     _count_down(code, _INTERRUPTS_LEFT)
     code.jump("jal", "back")
 

@@ -26,6 +26,8 @@ from .episode_monitor import (
     LEAST_MEMORY,
     MULTIPLIER,
     RANDOM,
+    SYSTEM_CALL,
+    SYSTEM_CALLS,
     Episode,
     Layout,
     monitor_segments,
@@ -177,6 +179,7 @@ class _Program:
     def stub(self, place: _Place) -> None:
         """Where episodes return to."""
         self.code.label(f"{place.name}.stub")
+        self.code.op("addi", rd=SYSTEM_CALL)
         self.code.op("ecall")
 
     def pad(self, place: _Place, name: str, kind: PadKind) -> None:
@@ -292,8 +295,8 @@ class _Program:
     def blocks(self, place: _Place, leave: str, count: int, calls: bool = True) -> None:
         draw = self.draw
         for _ in range(count):
-            kinds = [self.compute, self.access, self.point]
-            weights = [3, 2, 4]
+            kinds = [self.compute, self.access, self.point, self.system_call]
+            weights = [3, 2, 4, 0.7]
             if calls:
                 kinds += [self.call, self.call_back, self.throw]
                 weights += [6, 2, 0.4] if place.cid is not None else [2, 5, 0.4]
@@ -330,6 +333,11 @@ class _Program:
                 code.op(draw.choice(_IMMEDIATE_OPERATIONS), rd=rd, rs1=rs1, imm=draw.randrange(-2048, 2048))
             else:
                 code.word(compressed("addi", rd=rd, imm=draw.choice((-3, 1, 7))))
+
+    def system_call(self, place: _Place, leave: str) -> None:
+        """One that returns."""
+        self.code.op("addi", rd=SYSTEM_CALL, imm=self.draw.choice(SYSTEM_CALLS))
+        self.code.op("ecall")
 
     def access(self, place: _Place, leave: str) -> None:
         draw, code = self.draw, self.code

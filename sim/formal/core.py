@@ -6,7 +6,7 @@ the units do, so what is proved holds with them, but nothing is proved of their 
 
 from dataclasses import replace
 
-from amaranth.hdl import Assume, Module, Mux, Signal
+from amaranth.hdl import Assume, Const, Module, Mux, Signal
 
 from fides_core.config import preset
 from fides_core.core import core as core_module
@@ -54,7 +54,8 @@ class CoreTop(FormalTop):
     ``self.retires``: one retires without an exception; ``self.failed``: the data bus reported an error one
     cycle ago.
 
-    Buses answer with anything, an error too, after any time, but only what was asked. ``pmp``: entries of
+    Buses answer with anything, an error too, after any time, but only what was asked, and was not withdrawn
+    (``self.withdrawn``). ``pmp``: entries of
     memory protection; without, what traps is known. ``csrs``: the port reports CSR accesses.
     ``fetch_errors``: the instruction bus may report them.
     """
@@ -74,22 +75,29 @@ class CoreTop(FormalTop):
     def properties(self):
         m = self.m
         cut_arithmetic(self)
-        core = Core(self.configuration())
+        config = self.configuration()
+        core = Core(config)
         m.submodules.core = self.core_submodule(core)
         for name in ("time", "software_interrupt", "timer_interrupt", "external_interrupt", "fence_i_done"):
             port = getattr(core, name)
             m.d.comb += port.eq(self.free(len(port), name))
         self.due = {}  # a response is
+        self.withdrawn = Signal()  # the request granted in the cycle before, which has no response then
+        if config.late_verdict:
+            asked = Signal()
+            m.d.sync += asked.eq(core.dbus.req & core.dbus.gnt)
+            m.d.comb += self.withdrawn.eq(core.withdraw & asked)
         for name in ("ibus", "dbus"):
             bus = getattr(core, name)
             due = self.due[name] = Signal(name=f"{name}_due")
             granted = bus.req & bus.gnt
+            withdrawn = self.withdrawn if name == "dbus" else Const(0)
             m.d.comb += [
                 getattr(bus, port).eq(self.free(len(getattr(bus, port)), f"{name}_{port}"))
                 for port in ("gnt", "rvalid", "rdata", "err")
             ]
-            m.d.sync += due.eq(granted | (due & ~bus.rvalid))
-            self.assume(due | ~bus.rvalid)
+            m.d.sync += due.eq(granted | (due & ~bus.rvalid & ~withdrawn))
+            self.assume((due & ~withdrawn) | ~bus.rvalid)
             self.always(~bus.req | ~due | bus.rvalid, f"{name}_one_at_a_time")
         if not self.fetch_errors:
             self.assume(~core.ibus.err)

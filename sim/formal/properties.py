@@ -124,6 +124,40 @@ PROPERTIES = {
             },
         ),
         Property(
+            "capability_check", "capability_check:CapabilityCheckTop", "induction", 2, quick=True,
+            mutant_depth=12,
+            mutants={
+                "ranges in spite of LOCK": Mutant(
+                    _CHECK,
+                    "write.en.eq(self.window.write & ~self.window.locked & (self.window.item == item))",
+                    "write.en.eq(self.window.write & (self.window.item == item))",
+                ),
+                "one range for two": Mutant(
+                    _CHECK, "write.addr.eq(self.window.number)", "write.addr.eq(self.window.number[1:])",
+                ),
+                "another word of the matrix": Mutant(
+                    _CHECK, "Cat(self.x_cid[6 : 6 + word_bits], ", "Cat(~self.x_cid[6 : 6 + word_bits], ",
+                ),
+                "one row for all": Mutant(
+                    _CHECK, "Cat(item_word, self.window.number[:cid_bits])", "Cat(item_word, context.cid)",
+                ),
+                "obstacles before the matrix": Mutant(
+                    _CHECK, "with m.Elif(foreign & ~allowed):",
+                    "with m.Elif(foreign & ~allowed & (self.x_obstacle == 0)):",
+                ),
+                "range of the caller": Mutant(
+                    _CHECK, "with m.Elif(foreign & ~in_current):", "with m.Elif(0):",
+                ),
+                "half of currcom": Mutant(_CHECK, "registers.wdata[:cid_bits]", "registers.wdata[:4]"),
+                "bounds in spite of LOCK": Mutant(
+                    _CHECK,
+                    "with m.If(registers.write & ~self.window.locked):",
+                    "with m.If(registers.write):",
+                ),
+                "range comes late": Mutant(_CHECK, "with m.If(self.restore_read):", "with m.If(0):"),
+            },
+        ),
+        Property(
             "compartments", "compartments:CompartmentsTop", "induction", 4, quick=True, mutant_depth=7,
             nightly_mutants=True,
             mutants={
@@ -177,6 +211,99 @@ PROPERTIES = {
                 ),
                 "val writes": Mutant(
                     _POINTER, "self.x_we.eq(~is_val & storing)", "self.x_we.eq(is_val | storing)",
+                ),
+            },
+        ),
+        Property(
+            "compartments_late", "compartments:CompartmentsTop", "induction", 4, arguments=("late",),
+            mutant_depth=7,
+            mutants={
+                "does not wait for a verdict": Mutant(
+                    _EXTENSION,
+                    "with m.If(checked & (is_pad | is_return | is_arm | is_disarm) & self.m_checking):",
+                    "with m.If(0):",
+                ),
+                "unwinds behind a val": Mutant(
+                    _CORE + "memory",
+                    "~self.valid & ~self.w_fault if late_verdict else ~self.valid",
+                    "~self.valid",
+                ),
+                "keeps what is behind a val": Mutant(
+                    _CORE + "memory",
+                    "self.valid & ~self.w_fault if late_verdict else self.valid",
+                    "self.valid",
+                ),
+            },
+        ),
+        Property(
+            "trap_entry", "trap_entry:TrapEntryTop", "induction", 4, mutant_depth=7,
+            mutants={
+                "another address": Mutant(
+                    _EXTENSION, "pointer.m_pointer.eq(self.m_result)", "pointer.m_pointer.eq(self.x_total)",
+                ),
+                "val that fails goes on": Mutant(
+                    _CORE + "memory",
+                    "traps = settled & (decided | bus_error | self.security_fault)",
+                    "traps = settled & (decided | bus_error)",
+                ),
+                "reason of the one before": Mutant(
+                    _EXTENSION,
+                    "with m.If(own_trap & (reason != 0)):",
+                    "with m.If(own_trap & (recorded != 0)):",
+                ),
+                "no pointer with INVALID": Mutant(
+                    _EXTENSION,
+                    "memory_fault & (recorded == MemoryFault.EXHAUSTED)",
+                    "memory_fault & (recorded == MemoryFault.INVALID)",
+                ),
+                "pc as of the next": Mutant(
+                    _CORE + "memory", "self.trap_value.eq(current.pc)", "self.trap_value.eq(current.result)",
+                ),
+            },
+        ),
+        Property(
+            "trap_entry_late", "trap_entry:TrapEntryTop", "induction", 4, arguments=("late",), mutant_depth=7,
+            mutants={
+                "keeps what is behind a val": Mutant(
+                    _CORE + "memory",
+                    "self.valid & ~self.w_fault if late_verdict else self.valid",
+                    "self.valid",
+                ),
+                "withdraws nothing": Mutant(
+                    _CORE + "core", "self.withdraw.eq(extension.w_fault)", "self.withdraw.eq(0)",
+                ),
+                "withdraws behind any trap": Mutant(
+                    _CORE + "core", "self.withdraw.eq(extension.w_fault)", "self.withdraw.eq(memory.trap)",
+                ),
+                "val that fails goes on": Mutant(
+                    _CORE + "memory",
+                    "traps | self.w_fault if late_verdict else traps",
+                    "traps",
+                ),
+                "fails with a bus error, too": Mutant(
+                    _EXTENSION, "pointer.m_fault & ~self.response_error & ~self.w_fault", "pointer.m_fault",
+                ),
+                "records no val": Mutant(
+                    _CORE + "memory",
+                    "settled & (decided | bus_error | self.judged)",
+                    "settled & (decided | bus_error)",
+                ),
+                "cause of the val": Mutant(
+                    _CORE + "memory",
+                    "self.judged if late_verdict else self.security_fault",
+                    "self.security_fault",
+                ),
+                "reason of execute": Mutant(_EXTENSION, "cause.eq(pointer.w_reason)", "cause.eq(recorded)"),
+                "writes rd": Mutant(
+                    _CORE + "core",
+                    "w.write & ~memory.w_fault if config.late_verdict else w.write",
+                    "w.write",
+                ),
+                "counts a val that fails": Mutant(
+                    _CORE + "csr", "counts = retired & ~self.unretire", "counts = retired",
+                ),
+                "records in M-mode": Mutant(
+                    _CORE + "csr", "with m.If(self.record):", "with m.If(self.retire | self.record):",
                 ),
             },
         ),

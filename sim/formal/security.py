@@ -9,7 +9,7 @@ from fides_core.config import XfidesConfig, preset
 from fides_core.core import core as core_module
 from fides_core.core import decode as decode_module
 from fides_core.core.atomics import AtomicStep
-from fides_core.core.control import EFFECTS, ExecuteRequest, MemoryRequest, SecurityOp
+from fides_core.core.control import EFFECTS, Control, ExecuteRequest, MemoryRequest, SecurityOp
 from fides_core.core.csr import implemented_csrs
 from fides_core.core.decoder import Decoder
 from fides_core.core.expander import Expander
@@ -83,17 +83,22 @@ class SecurityTop(CoreTop):
     Fetch is cut: decode gets any instruction from any address in any cycle, which allows more than fetch
     does. So is the register file: a read gives anything. ``self.x``: the instruction in execute,
     ``self.x_word``; ``self.leaves``: it leaves without an exception; ``self.user``: in U-mode.
+    ``verdict``: a val is judged "early", in the memory stage, in the core of ``tiny_fides`` without PMP
+    entries, or "late", in writeback, in that of ``fides`` (``self.late``; ``self.w_fault``: it traps there).
     """
 
     unfolded = ("core.security.*",)
 
-    def __init__(self):
+    def __init__(self, verdict: str = "early"):
         super().__init__()
         self._past = {}
+        self.late = verdict == "late"
 
     def configuration(self):
         xfides = XfidesConfig(compartments=COMPARTMENTS, shadow_stack_entries=ENTRIES)
-        return replace(preset("tiny").with_rvfi().core, pmp_entries=0, xfides=xfides)
+        if self.late:
+            return replace(preset("fides").with_rvfi().core, xfides=xfides)
+        return replace(preset("tiny_fides").with_rvfi().core, pmp_entries=0, xfides=xfides)
 
     def core_submodule(self, core):
         # The modules were imported for this top alone.
@@ -177,7 +182,7 @@ class SecurityTop(CoreTop):
         self.x = x = ExecuteRequest(probe(ExecuteRequest.as_shape().size, "core.execute.x"))
         self.x_valid = probe(1, "core.execute.valid")
         self.fires = probe(1, "core.execute.m_valid")
-        request = MemoryRequest(probe(MemoryRequest.as_shape().size, "core.execute.m_request"))
+        self.sent = request = MemoryRequest(probe(MemoryRequest.as_shape().size, "core.execute.m_request"))
         self.exception, self.interrupt, self.cause = request.exception, request.interrupt, request.cause
         x_insn = probe(32, "core.x_insn")
         m.submodules.x_expander = expander = Expander()
@@ -195,6 +200,7 @@ class SecurityTop(CoreTop):
         self.memory = MemoryRequest(probe(MemoryRequest.as_shape().size, "core.memory.current"))
         self.m_valid, self.commit = probe(1, "core.memory.valid"), probe(1, "core.memory.commit")
         self.trap = probe(1, "core.memory.trap")
+        self.w_fault = probe(1, "core.security.w_fault") if self.late else Const(0)
         self.csr_write = probe(1, "core.csr.m_write")
         self.csr_number = probe(12, "core.csr.m_number")
         self.csr_data = probe(64, "core.csr.m_wdata")
@@ -213,8 +219,14 @@ class SecurityTop(CoreTop):
         m.submodules.x_decoder = decoder = Decoder(self.configuration())
         m.d.comb += [decoder.insn.eq(self.x_word), decoder.misaligned.eq(x.pc[1])]
         plain = self.x_valid & ~x.exception & ~x.interrupt
-        same = (x.control.as_value() == decoder.control.as_value()) & (
-            x.immediate == decoder.immediate.as_unsigned()
+        fields = [name for name in Control.as_shape().members if name not in ("alu", "result")]
+        same = x.immediate == decoder.immediate.as_unsigned()
+        for name in fields:
+            same &= x.control[name] == decoder.control[name]
+        # What is left to the late ALU passes execute by another way.
+        same &= ~x.late | decoder.deferrable
+        same &= x.late | (
+            Cat(x.control.alu, x.control.result) == Cat(decoder.control.alu, decoder.control.result)
         )
         self.helper(~plain | (same & decoder.legal & self.x_expander.legal), "decoded")
         even = ~self.probe(32, "core.fetch.d_pc")[0]
