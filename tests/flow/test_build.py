@@ -80,7 +80,7 @@ def test_design(ulx3s):
     design = plan(ulx3s, "fides", memory_bytes=65536, baud=9600)
     assert design.name == "ulx3s-fides" and design.config.core == preset("fides").core
     assert design.config.soc == replace(
-        preset("fides").soc, memory_bytes=65536, uart_divisor=round(24e6 / 16 / 9600)
+        preset("fides").soc, memory_bytes=65536, uart_divisor=round(24e6 / 16 / 9600), boot="uart"
     )
     assert (design.system_hz, design.image) == (24e6, None)
 
@@ -94,6 +94,8 @@ def test_design(ulx3s):
         ({"system_hz": 48e6}, "the ECP5 PLL cannot make 48 MHz from 25 MHz: the nearest is 48.0769 MHz"),
         ({"system_hz": 25e6}, "115200 baud cannot be made from 25 MHz: the nearest is 111607, -3.1 %"),
         ({"baud": 0}, "a baud rate is positive"),
+        ({"boot": "memory"}, "a system that boots from its memory needs an image in it"),
+        ({"boot": "disk"}, "boots from its memory or over the uart, not from 'disk'"),
         ({"baud": 1_000_000}, "1000000 baud cannot be made from 24 MHz"),
     ],
 )
@@ -140,7 +142,7 @@ def test_image_larger_than_the_memory(tmp_path, ulx3s, monkeypatch):
         seen.append((path, memory_bytes))
         raise UserError(f"{path} is too large: it needs 5000 of {memory_bytes} bytes of main memory")
 
-    monkeypatch.setattr(design, "load_elf", load)
+    monkeypatch.setattr(design, "image_bytes", load)
     with pytest.raises(UserError, match="large.elf is too large: it needs 5000 of 4096 bytes"):
         plan(ulx3s, "tiny", memory_bytes=4096, image=tmp_path / "large.elf")
     assert seen == [(tmp_path / "large.elf", 4096)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from fides_core.config import Config
 from fides_core.errors import UserError
 from fides_core.flow import tools, verilog
-from fides_core.flow.elf import load_elf
+from fides_core.flow.elf import image_bytes
 from fides_core.soc.board import Board
 from fides_core.soc.clocking import baud_divisor
 
@@ -112,15 +112,6 @@ def _memory_file(text: str, image: bytes | None) -> tuple[str, dict[str, str]]:
     return text[:start] + read + text[end:], {MEMORY: "".join(f"{value:016x}\n" for value in values)}
 
 
-def _flat(path: Path, memory_bytes: int) -> bytes:
-    """The contents of an executable as one piece from the start of the main memory on."""
-    program = load_elf(path, memory_bytes)
-    data = bytearray(max((offset + len(part) for offset, part in program.segments), default=0))
-    for offset, part in program.segments:
-        data[offset : offset + len(part)] = part
-    return bytes(data)
-
-
 def plan(
     board: Board,
     preset: str | Config,
@@ -129,10 +120,12 @@ def plan(
     system_hz: float | None = None,
     baud: int = BAUD,
     image: Path | None = None,
+    boot: str = "uart",
 ) -> Design:
     """The design of a preset on a board, checked; the defaults are the board's.
 
     ``memory_bytes``: of main memory; ``system_hz``: of the clock, in Hz; ``image``: an executable (ELF).
+    ``boot``: as ``SoCConfig`` has it; without a loader and without an image there is nothing to run.
     Raises UserError when the preset is unknown, the board has not so much memory or cannot make that clock,
     the baud rate is more than 2 % off, or the image does not fit.
     """
@@ -143,11 +136,14 @@ def plan(
             f"{board.name} has room for {board.largest_memory_bytes >> 10} KiB of main memory, "
             f"not {memory_bytes >> 10}"
         )
+    if boot == "memory" and image is None:
+        raise UserError("a system that boots from its memory needs an image in it")
     try:
         hz = board.dividers(system_hz).output_hz
         divisor = baud_divisor(hz, baud)
-        config = replace(config, soc=replace(config.soc, memory_bytes=memory_bytes, uart_divisor=divisor))
+        soc = replace(config.soc, memory_bytes=memory_bytes, uart_divisor=divisor, boot=boot)
+        config = replace(config, soc=soc)
     except ValueError as error:
         raise UserError(str(error)) from None
-    contents = None if image is None else _flat(image, memory_bytes)
+    contents = None if image is None else image_bytes(image, memory_bytes)
     return Design(board, config, hz, baud, contents, None if image is None else image.name)
