@@ -449,6 +449,9 @@ def build(
     image: Annotated[
         Path | None, typer.Option(help="Executable (ELF, .bin) that is in the main memory from power-up on.")
     ] = None,
+    boot: Annotated[
+        str, typer.Option(help="uart: with the boot loader; memory: run the image at once.")
+    ] = "uart",
     seed: Annotated[int | None, typer.Option(min=1, help="Place and route with this seed alone.")] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Place and route with seeds 1 to N, take the best.")
@@ -482,6 +485,7 @@ def build(
         system_hz=None if clock is None else clock * 1e6,
         baud=baud,
         image=image,
+        boot=boot,
     )
     chosen = (seed,) if seed is not None else tuple(range(1, (seeds or 1) + 1))
     with _step(console, f"{design.config.name} for {design.board.name}"):

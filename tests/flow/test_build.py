@@ -94,6 +94,8 @@ def test_design(ulx3s):
         ({"system_hz": 48e6}, "the ECP5 PLL cannot make 48 MHz from 25 MHz: the nearest is 48.0769 MHz"),
         ({"system_hz": 25e6}, "115200 baud cannot be made from 25 MHz: the nearest is 111607, -3.1 %"),
         ({"baud": 0}, "a baud rate is positive"),
+        ({"boot": "memory"}, "a system that boots from its memory needs an image in it"),
+        ({"boot": "disk"}, "boots from its memory or over the uart, not from 'disk'"),
         ({"baud": 1_000_000}, "1000000 baud cannot be made from 24 MHz"),
     ],
 )

@@ -121,12 +121,13 @@ def plan(
     system_hz: float | None = None,
     baud: int = BAUD,
     image: Path | None = None,
+    boot: str = "uart",
 ) -> Design:
-    """The design of a preset on a board, checked; the defaults are the board's. It boots over the UART, or
-    what is baked in (docs/boot.md).
+    """The design of a preset on a board, checked; the defaults are the board's.
 
     ``memory_bytes``: of main memory; ``system_hz``: of the clock, in Hz; ``image``: an executable (ELF), or
-    the memory's contents (.bin).
+    the memory's contents (.bin). ``boot``: as ``SoCConfig`` has it; without a loader and without an image
+    there is nothing to run.
     Raises UserError when the preset is unknown, the board has not so much memory or cannot make that clock,
     the baud rate is more than 2 % off, or the image does not fit.
     """
@@ -137,10 +138,12 @@ def plan(
             f"{board.name} has room for {board.largest_memory_bytes >> 10} KiB of main memory, "
             f"not {memory_bytes >> 10}"
         )
+    if boot == "memory" and image is None:
+        raise UserError("a system that boots from its memory needs an image in it")
     try:
         hz = board.dividers(system_hz).output_hz
         divisor = baud_divisor(hz, baud)
-        soc = replace(config.soc, memory_bytes=memory_bytes, uart_divisor=divisor, boot="uart")
+        soc = replace(config.soc, memory_bytes=memory_bytes, uart_divisor=divisor, boot=boot)
         config = replace(config, soc=soc)
     except ValueError as error:
         raise UserError(str(error)) from None

