@@ -3,6 +3,7 @@ are stood in for: a Vivado that runs the script in tclsh, where its commands are
 and shell scripts for the open ones."""
 
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -15,7 +16,15 @@ import pytest
 from fides_core import cli
 from fides_core.errors import UserError
 from fides_core.flow import synthesis, tools
-from fides_core.flow.build import nextpnr_xilinx, openxc7, process, vivado, vivado_reports, xilinx7
+from fides_core.flow.build import (
+    carry_taps,
+    nextpnr_xilinx,
+    openxc7,
+    process,
+    vivado,
+    vivado_reports,
+    xilinx7,
+)
 from fides_core.flow.build.boards import load_board
 from fides_core.flow.build.design import Design, plan
 from fides_core.flow.build.toolchain import Options
@@ -532,7 +541,7 @@ def test_vivado_has_no_seeds(out, monkeypatch, capsys):
     ("text", "message"),
     [
         ("", "has no summary of slacks"),
-        (TIMING.format(setup="NA", hold="NA", word="MET"), "has timed no path"),
+        (TIMING.format(setup="NA", hold="0.100", word="MET"), "has timed no path"),
         (TIMING[: TIMING.index("Max Delay")].format(setup="1.000", hold="0.1"), "has no longest path"),
     ],
 )
@@ -601,7 +610,7 @@ def test_openxc7(out, open_tools, mapped, design, monkeypatch, capsys):
     first, second, assembled, packed = (open_tools / "open-calls").read_text().splitlines()
     assert "--freq 100.000000" in first and "--seed 1 " in first and "--seed 2 " in second
     assert f"--chipdb {os.environ[openxc7.CHIPDB]}/xc7a200tfbg676.bin" in first
-    assert re.search(r"--xdc pins.xdc --json \S+/netlist.json --fasm \S+.fasm", first)
+    assert re.search(r"--xdc pins.xdc --json \S+/placed.json --fasm \S+.fasm", first)
     assert (open_tools / "seen.xdc").read_text() == xilinx7.pin_constraints(design.board)
     database = f"{os.environ[openxc7.DATABASE]}/artix7"
     assert f"fasm2frames --db-root {database} --part xc7a200tfbg676-2 " in assembled
@@ -683,6 +692,11 @@ def test_fabric_of_a_small_part(tmp_path, monkeypatch):
 def test_log_of_nextpnr_xilinx():
     found = nextpnr_xilinx.read_log(NEXTPNR_LOG.format(mhz="120.25", word="PASS"))
     assert found == nextpnr_xilinx.Timing(120.25, "soc.core.pc", "soc.core.next", 3.3, 8.0)
+    cells = {"soc.core.pc_FDRE_Q_3": {"connections": {"Q": [7]}}}
+    nets = {"n": {"hide_name": 1, "bits": [7]}, "soc.pc": {"bits": [6, 7]}}
+    name = nextpnr_xilinx.register_names({"cells": cells, "netnames": nets})
+    found = nextpnr_xilinx.read_log(NEXTPNR_LOG.format(mhz="120.25", word="PASS"), name)
+    assert (found.path_from, found.path_to) == ("soc.pc[1]", "soc.core.next")
     with pytest.raises(UserError, match="reports on 2 clocks"):
         nextpnr_xilinx.read_log(NEXTPNR_LOG + "Info: Max frequency for clock 'other': 9.00 MHz (PASS)")
     with pytest.raises(UserError, match="has no longest path"):
@@ -709,3 +723,62 @@ def test_program_that_hangs(tmp_path):
 def test_timing_script_is_shared():
     """The estimate is of the same kind as the paths of `fides synth`."""
     assert synthesis.TIMING in xilinx7._SCRIPT and synthesis.TIMING in synthesis._SCRIPT
+
+
+def carry(name, s, di, ci, cyinit, co, o):
+    """A CARRY4 as Yosys writes it."""
+    connections = {"CI": [ci], "CYINIT": [cyinit], "DI": di, "S": s, "CO": co, "O": o}
+    directions = {port: "output" if port in ("CO", "O") else "input" for port in connections}
+    return {name: {"type": "CARRY4", "port_directions": directions, "connections": connections}}
+
+
+def evaluate(module, values):
+    """Values of all bits, from those of the inputs: cells until nothing changes."""
+    values = {"0": 0, "1": 1, **values}
+    for _ in range(len(module["cells"]) + 1):
+        for cell in module["cells"].values():
+            at = cell["connections"]
+            if cell["type"] == "LUT2":
+                number = values.get(at["I0"][0], 0) + 2 * values.get(at["I1"][0], 0)
+                values[at["O"][0]] = int(cell["parameters"]["INIT"][::-1][number])
+                continue
+            through = values.get(at["CI"][0], 0) | values.get(at["CYINIT"][0], 0)
+            for i in range(4):
+                select = values.get(at["S"][i], 0)
+                values[at["O"][i]] = select ^ through
+                through = through if select else values.get(at["DI"][i], 0)
+                values[at["CO"][i]] = through
+    return values
+
+
+def test_carries_are_led_out_of_chains():
+    """Two CARRY4 in a row: inside a chain a carry outside goes by a LUT, with the same value; at the end of
+    it, and between the chain alone, it stays."""
+    s, di = list(range(2, 10)), list(range(10, 18))
+    cells = {
+        **carry("low", s[:4], di[:4], "0", "1", [20, 21, 22, 23], [30, 31, "x", 33]),
+        **carry("high", s[4:], di[4:], 23, "0", [24, 25, 26, 27], [34, 35, 36, 37]),
+    }
+    # Carries 20, 23, and 27, the last; 22 is a port of the module's own.
+    for name, bits in (("a", (20, 31)), ("b", (23, 20)), ("c", (27, 23))):
+        cells[name] = {
+            "type": "LUT2", "parameters": {"INIT": "0110"},
+            "port_directions": {"I0": "input", "I1": "input", "O": "output"},
+            "connections": {"I0": [bits[0]], "I1": [bits[1]], "O": [40 + ord(name) - ord("a")]},
+        }  # fmt: skip
+    ports = {"x": {"direction": "input", "bits": s + di},
+             "y": {"direction": "output", "bits": [22, 33, 34, 37, 40, 41, 42]}}  # fmt: skip
+    module = {"ports": ports, "cells": cells, "netnames": {}}
+    source = random.Random(1)
+    numbers = [source.getrandbits(16) for _ in range(200)]
+    given = [{bit: number >> i & 1 for i, bit in enumerate(s + di)} for number in numbers]
+    before = [[evaluate(module, x)[bit] for bit in ports["y"]["bits"]] for x in given]
+    assert len({tuple(values) for values in before}) > 20
+
+    assert carry_taps.tap_carries(module) == 2
+    assert [[evaluate(module, x)[bit] for bit in ports["y"]["bits"]] for x in given] == before
+    at = {name: cells[name]["connections"] for name in cells}
+    assert at["high"]["CI"] == [23] and at["c"]["I0"] == [27]
+    outside = [bit for name in "abc" for port in ("I0", "I1") for bit in at[name][port]]
+    assert not {20, 23} & set(outside)
+    assert carry_taps.tap_carries(module) == 0

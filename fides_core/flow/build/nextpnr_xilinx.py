@@ -1,12 +1,13 @@
 """What nextpnr-xilinx says: it has no report in JSON, so its log is read."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from fides_core.errors import UserError
 
-__all__ = ["Timing", "count_luts", "design_name", "read_log", "read_used"]
+__all__ = ["Timing", "count_luts", "design_name", "read_log", "read_used", "register_names"]
 
 _FMAX = re.compile(r"Max frequency for clock +'(?P<clock>[^']*)': (?P<mhz>[\d.]+) MHz")
 _PATH = re.compile(r"Critical path report for clock '(?P<clock>[^']*)'")
@@ -31,14 +32,30 @@ class Timing:
     routing_ns: float
 
 
-def design_name(pin: str) -> str:
-    """The cell of a pin, as a name of the design as far as mapping has left it one."""
-    return _MAPPED_NAME.sub("", pin.rpartition(".")[0])
+def design_name(cell: str) -> str:
+    """The name of a mapped cell as one of the design, as far as mapping has left it one."""
+    return _MAPPED_NAME.sub("", cell)
 
 
-def read_log(text: str) -> Timing:
-    """Timing after routing: the last that the log tells. Raises UserError when it has none, or has several
-    clocks."""
+def register_names(module: Mapping[str, Any]) -> Callable[[str], str]:
+    """What says how the design calls the register that a cell is, from a module of Yosys's JSON: flip-flops
+    have lost their names, but not the signals behind them."""
+    names = {}
+    for name, net in module["netnames"].items():
+        if not net.get("hide_name"):
+            for index, bit in enumerate(net["bits"]):
+                names.setdefault(bit, name if len(net["bits"]) == 1 else f"{name}[{index}]")
+
+    def name_of(cell: str) -> str:
+        bits = module["cells"].get(cell, {}).get("connections", {}).get("Q", [None])
+        return names.get(bits[0]) or design_name(cell)
+
+    return name_of
+
+
+def read_log(text: str, name: Callable[[str], str] = design_name) -> Timing:
+    """Timing after routing: the last that the log tells. ``name``: of a cell in the design. Raises UserError
+    when it has none, or has several clocks."""
     fmax = {match["clock"]: float(match["mhz"]) for match in _FMAX.finditer(text)}
     if len(fmax) != 1:
         raise UserError(f"nextpnr-xilinx reports on {len(fmax)} clocks, not on one")
@@ -52,8 +69,8 @@ def read_log(text: str) -> Timing:
         raise UserError("nextpnr-xilinx's log has no longest path")
     return Timing(
         mhz=mhz,
-        path_from=design_name(sources[0]),
-        path_to=design_name(sinks[-1]),
+        path_from=name(sources[0].rpartition(".")[0]),
+        path_to=name(sinks[-1].rpartition(".")[0]),
         logic_ns=float(total["logic"]),
         routing_ns=float(total["routing"]),
     )

