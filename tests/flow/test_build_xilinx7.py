@@ -207,6 +207,11 @@ Info: \t            RAMB18E1:     3/  730     0%
 Info: \t            RAMB36E1:    12/  365     3%
 Info: \t             DSP48E1:    16/  740     2%
 
+Info: Critical path report for clock 'clk' (posedge -> posedge):
+Info:  0.5  0.5  Source soc.before_FDRE_Q.Q
+Info:                Sink soc.routing_FDRE_Q.D
+Info: 0.5 ns logic, 1.0 ns routing
+
 Info: Max frequency for clock 'clk': 150.00 MHz (PASS at 100.00 MHz)
 
 Info: Critical path report for clock 'clk' (posedge -> posedge):
@@ -631,8 +636,8 @@ def test_openxc7_program_missing(out, open_tools, monkeypatch, capsys, missing):
     (open_tools / missing).unlink()
     if shutil.which(missing):
         pytest.skip(f"{missing} is installed")
-    code, _, error = fides(monkeypatch, capsys, "--out", str(out), "--toolchain", "openxc7")
-    assert code == 2
+    code, text, error = fides(monkeypatch, capsys, "--out", str(out), "--toolchain", "openxc7")
+    assert code == 2 and "Verilog" not in text  # before any work
     expected = f"{missing} is not installed: it is one of openXC7's tools, see docs/fpga-ac701.md"
     assert error == f"fides: {expected}\n"
     assert (tools.ROOT / "docs" / "fpga-ac701.md").exists()
@@ -665,8 +670,10 @@ def test_openxc7_program_missing(out, open_tools, monkeypatch, capsys, missing):
 )  # fmt: skip
 def test_openxc7_fails(out, open_tools, monkeypatch, capsys, tmp_path, spoil, message):
     spoil(tmp_path, monkeypatch)
-    code, _, error = fides(monkeypatch, capsys, "--out", str(out), "--toolchain", "openxc7")
+    code, text, error = fides(monkeypatch, capsys, "--out", str(out), "--toolchain", "openxc7")
     assert code == 2 and message in error and error.count("\n") == 1
+    # What is wrong with a database is known before the work.
+    assert ("synthesis" in text) == ("DB" not in error)
     assert not (out / "openxc7" / "ac701-tiny.bit").exists()
 
 
