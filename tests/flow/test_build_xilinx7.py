@@ -2,6 +2,7 @@
 are stood in for: a Vivado that runs the script in tclsh, where its commands are recorded and leave reports,
 and shell scripts for the open ones."""
 
+import json
 import os
 import random
 import re
@@ -758,7 +759,7 @@ def evaluate(module, values):
     return values
 
 
-def test_carries_are_led_out_of_chains():
+def test_carries_are_led_out_of_chains(tmp_path):
     """Two CARRY4 in a row: inside a chain a carry outside goes by a LUT, with the same value; at the end of
     it, and between the chain alone, it stays."""
     s, di = list(range(2, 10)), list(range(10, 18))
@@ -766,15 +767,16 @@ def test_carries_are_led_out_of_chains():
         **carry("low", s[:4], di[:4], "0", "1", [20, 21, 22, 23], [30, 31, "x", 33]),
         **carry("high", s[4:], di[4:], 23, "0", [24, 25, 26, 27], [34, 35, 36, 37]),
     }
-    # Carries 20, 23, and 27, the last; 22 is a port of the module's own.
-    for name, bits in (("a", (20, 31)), ("b", (23, 20)), ("c", (27, 23))):
+    cells |= carry("short", s[:4], di[:4], "0", "0", [50, "x", "x", "x"], ["x"] * 4)
+    # Carries 20, 23, and at the ends 27 and 50.
+    for name, bits in (("a", (20, 31)), ("b", (23, 20)), ("c", (27, 23)), ("d", (50, 31))):
         cells[name] = {
             "type": "LUT2", "parameters": {"INIT": "0110"},
             "port_directions": {"I0": "input", "I1": "input", "O": "output"},
             "connections": {"I0": [bits[0]], "I1": [bits[1]], "O": [40 + ord(name) - ord("a")]},
         }  # fmt: skip
     ports = {"x": {"direction": "input", "bits": s + di},
-             "y": {"direction": "output", "bits": [22, 33, 34, 37, 40, 41, 42]}}  # fmt: skip
+             "y": {"direction": "output", "bits": [22, 33, 34, 37, 40, 41, 42, 43]}}  # fmt: skip
     module = {"ports": ports, "cells": cells, "netnames": {}}
     source = random.Random(1)
     numbers = [source.getrandbits(16) for _ in range(200)]
@@ -782,10 +784,14 @@ def test_carries_are_led_out_of_chains():
     before = [[evaluate(module, x)[bit] for bit in ports["y"]["bits"]] for x in given]
     assert len({tuple(values) for values in before}) > 20
 
-    assert carry_taps.tap_carries(module) == 2
+    netlist = tmp_path / "netlist.json"
+    netlist.write_text(json.dumps({"modules": {"board_top": module}}))
+    assert openxc7._prepare(xilinx7.Mapped(netlist, "", {}, 1.0), tmp_path)[1] == 2
+    module = json.loads((tmp_path / openxc7.PLACED).read_text())["modules"]["board_top"]
+    cells = module["cells"]
     assert [[evaluate(module, x)[bit] for bit in ports["y"]["bits"]] for x in given] == before
     at = {name: cells[name]["connections"] for name in cells}
-    assert at["high"]["CI"] == [23] and at["c"]["I0"] == [27]
+    assert at["high"]["CI"] == [23] and at["c"]["I0"] == [27] and at["d"]["I0"] == [50]
     outside = [bit for name in "abc" for port in ("I0", "I1") for bit in at[name][port]]
     assert not {20, 23} & set(outside)
     assert carry_taps.tap_carries(module) == 0

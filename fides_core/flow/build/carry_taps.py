@@ -23,7 +23,6 @@ def tap_carries(module: dict[str, Any]) -> int:
     cells = module["cells"]
     users: dict[int, list[tuple[str, str, int]]] = defaultdict(list)
     highest = max((b for p in module["ports"].values() for b in p["bits"] if isinstance(b, int)), default=1)
-    outside = {bit for port in module["ports"].values() for bit in port["bits"]}
     for name, cell in cells.items():
         for port, bits in cell["connections"].items():
             for index, bit in enumerate(bits):
@@ -48,7 +47,7 @@ def tap_carries(module: dict[str, Any]) -> int:
             continue
         for index, carry in enumerate(cell["connections"].get("CO", [])):
             taken = [user for user in users[carry] if not in_chain(user)] if isinstance(carry, int) else []
-            if not taken or carry in outside:
+            if not taken:
                 continue
             if index < 3:
                 following, bit = cell, index + 1
