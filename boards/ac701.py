@@ -51,5 +51,6 @@ BOARD = Board(
     memory_bytes=1 << 20,
     largest_memory_bytes=1 << 20,
     toolchains=("vivado", "openxc7"),
+    configuration={"CFGBVS": "VCCO", "CONFIG_VOLTAGE": "3.3"},
     capacity={"LUT": 134600, "FF": 269200, "RAMB36": 365, "DSP48E1": 740},
 )

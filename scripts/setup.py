@@ -26,6 +26,7 @@ DEBIAN_PACKAGES = (
     "make",
     "ccache",
     "perl",  # Verilator's driver is a Perl script
+    "tcl",  # tests run the scripts for Vivado in it
     "libatomic1",  # Verilator's binary needs it
     "zlib1g-dev",  # FST traces
     "liblz4-dev",  # FST traces

@@ -31,6 +31,8 @@ __all__ = [
     "MHZ_NOTE",
     "PART",
     "Result",
+    "TARGET_PS",
+    "TIMING",
     "UNITS",
     "append_rows",
     "count_cells",
@@ -57,12 +59,22 @@ MHZ_NOTE = (
     "a placed and routed design is slower than 1 / path_ns"
 )
 
-# For abc9, which counts 0.3 ns for each wire. Without it abc9 makes every path as short as the longest one
-# can be, and copies logic for that.
-_TARGET_PS = 12_000
+TARGET_PS = 12_000
+"""For abc9, which counts 0.3 ns for each wire. Without it abc9 makes every path as short as the longest one
+can be, and copies logic for that."""
 
 # Timing wants the netlist beside the cells' timing models, which synthesis itself reads without timing.
-_SCRIPT = """\
+TIMING = """\
+design -reset
+read_verilog -lib -specify +/xilinx/cells_sim.v
+read_verilog -lib -specify +/xilinx/cells_xtra.v
+read_rtlil netlist.il
+tee -q -o timing.txt sta {top}
+"""
+"""The end of a Yosys script: timing.txt, for ``longest_path_ns``, of module ``top`` in netlist.il."""
+
+_SCRIPT = (
+    """\
 read_verilog -sv design.v
 scratchpad -set abc9.D {target}
 synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top {top}
@@ -70,12 +82,9 @@ delete t:$scopeinfo
 select {top}
 write_rtlil -selected netlist.il
 tee -q -o cells.json stat -json
-design -reset
-read_verilog -lib -specify +/xilinx/cells_sim.v
-read_verilog -lib -specify +/xilinx/cells_xtra.v
-read_rtlil netlist.il
-tee -q -o timing.txt sta {top}
 """
+    + TIMING
+)
 
 # LUTs that a memory or a shift register is made of (UG474).
 _LUT_MEMORIES = {
@@ -189,7 +198,7 @@ def synthesise_module(source: str, top: str, directory: Path, name: str) -> Area
     Yosys said; processes may share it.
     Raises ToolMissing without Yosys, UserError when synthesis fails.
     """
-    script = _SCRIPT.format(top=top, target=_TARGET_PS)
+    script = _SCRIPT.format(top=top, target=TARGET_PS)
     version = tools.yosys_version()
     key = hashlib.sha256("\0".join((source, script, version)).encode()).hexdigest()
     path = directory / f"{name}.json"

@@ -38,6 +38,7 @@ _DEBIAN_PACKAGES = {
     "clang++-19": "clang-19",
     "make": "make",
     "perl": "perl",
+    "tclsh": "tcl",
     "riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf",
     "riscv64-unknown-elf-ld": "binutils-riscv64-unknown-elf",
     "riscv64-unknown-elf-objcopy": "binutils-riscv64-unknown-elf",
@@ -48,10 +49,12 @@ _DEBIAN_PACKAGES = {
 class ToolMissing(UserError):
     """A tool is not installed; the message says which, and how to get it."""
 
-    def __init__(self, tool: str):
+    def __init__(self, tool: str, how: str | None = None):
+        """``how``: to get it, where set-up does not bring it."""
         package = _DEBIAN_PACKAGES.get(tool)
-        how = f"`apt-get install {package}` or `make setup`" if package else "`make setup`"
-        super().__init__(f"{tool} is not installed: run {how}")
+        if how is None:
+            how = f"run `apt-get install {package}` or `make setup`" if package else "run `make setup`"
+        super().__init__(f"{tool} is not installed: {how}")
         self.tool = tool
 
 

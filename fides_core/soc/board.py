@@ -5,7 +5,7 @@ attributes are those of an Amaranth platform.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -51,6 +51,8 @@ class Board:
     ``memory_bytes``: of main memory unless asked otherwise, and ``largest_memory_bytes`` at most: powers of
     two. ``toolchains``: names of the files in flow/build that can build for it, the first is the default.
     ``capacity``: how many of each kind of site the part has, kinds as ``count`` of the toolchains names them.
+    ``configuration``: properties of the whole design that the board asks for, such as the voltage of the
+    configuration bank, by the names that its vendor's constraints have for them.
     Raises ValueError when a resource is not there or not of that kind, or a number contradicts another.
     """
 
@@ -68,6 +70,7 @@ class Board:
     toolchains: tuple[str, ...]
     capacity: Mapping[str, int]
     high: tuple[ResourceName, ...] = ()
+    configuration: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         if not self.name.isidentifier():

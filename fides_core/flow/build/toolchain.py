@@ -9,6 +9,7 @@
 
 import hashlib
 import importlib
+import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +22,18 @@ from fides_core.errors import UserError
 
 from .design import Design
 
-__all__ = ["Options", "Report", "Result", "Run", "TIMEOUT", "check_fits", "key", "load_toolchain", "publish"]
+__all__ = [
+    "Options",
+    "Report",
+    "Result",
+    "Run",
+    "TIMEOUT",
+    "check_fits",
+    "key",
+    "load_toolchain",
+    "publish",
+    "recall",
+]
 
 TIMEOUT = 3600.0
 """Seconds after which a step is taken for hung."""
@@ -107,6 +119,15 @@ def check_fits(design: Design, needed: Mapping[str, int]) -> None:
 def key(*parts: str) -> str:
     """A hash over texts, by which results are recalled."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def recall(path: Path, wanted: str) -> dict | None:
+    """What is kept in the JSON file ``path`` if it was made of what ``wanted`` is the key of."""
+    try:
+        kept = json.loads(path.read_text())
+        return kept if kept["key"] == wanted else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def publish(scratch: Path, directory: Path, names: Iterable[str]) -> None:

@@ -1,0 +1,188 @@
+"""What both toolchains for Xilinx's 7 series share: constraints, and synthesis by Yosys, which says before
+place and route whether a design fits and how fast it may become."""
+
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fides_core.errors import UserError
+from fides_core.flow import tools
+from fides_core.flow.synthesis import TARGET_PS, TIMING, count_cells, longest_path_ns
+from fides_core.flow.verilog import replace_file
+from fides_core.soc.board import Board
+
+from .design import TOP, Design
+from .toolchain import Report, check_fits, key, publish, recall
+
+__all__ = [
+    "CLOCK",
+    "FACTOR",
+    "Mapped",
+    "NETLIST",
+    "needed_sites",
+    "part_name",
+    "pin_constraints",
+    "synthesise",
+    "timing_exceptions",
+]
+
+CLOCK = "oscillator"
+"""The name of the clock that comes in; that of the system is derived from it."""
+
+FACTOR = 1.5
+"""By which a placed and routed path is longer than the longest before placement, in which wires take no time:
+what published cores show on this speed grade. A rule of thumb."""
+
+NETLIST = "netlist.json"
+
+# Cells of the clock and of the pads: one each, or pads. Yosys has no delays for them, so timing starts behind
+# them: what they drive becomes an input.
+_UNTIMED = ("BUFG", "IBUF", "IBUFDS", "MMCME2_BASE", "OBUF")
+
+# Block RAM stays block RAM; nextpnr does not know the cells that stand for scopes.
+_SCRIPT = (
+    """\
+read_verilog -sv {sources}
+scratchpad -set abc9.D {target}
+synth_xilinx -family xc7 -flatten -top {top}
+delete t:$scopeinfo
+tee -q -o cells.json stat -json
+write_json {netlist}
+delete {untimed}
+setundef -undriven -expose
+select {top}
+write_rtlil -selected netlist.il
+"""
+    + TIMING
+)
+
+
+def part_name(board: Board) -> str:
+    """The part as the tools call it: device, package and speed grade, small. Raises UserError for a board
+    with a part of another family."""
+    platform = board.platform
+    if not re.fullmatch(r"xc7[aksz]\w+", platform.device.lower()):
+        raise UserError(f"{board.name}: {board.part} is no part of the 7 series")
+    return f"{platform.device}{platform.package}-{platform.speed}".lower()
+
+
+def pin_constraints(board: Board) -> str:
+    """Pins, their attributes and the oscillator's period, a command a line, as XDC.
+
+    nextpnr-xilinx reads XDC with a parser of its own: a port with an index stands in braces, another without.
+    """
+    lines = []
+    for pin in board.pins:
+        port = pin.name if pin.bit is None else f"{{{pin.name}}}"
+        attributes = {"PACKAGE_PIN": pin.location, **pin.attributes}
+        values = " ".join(f"{name} {value}" for name, value in attributes.items())
+        lines.append(f"set_property -dict {{ {values} }} [get_ports {port}]")
+        if pin.clock_hz:
+            lines.append(f"create_clock -name {CLOCK} -period {1e9 / pin.clock_hz:.3f} [get_ports {port}]")
+    return "\n".join([*lines, ""])
+
+
+def timing_exceptions(board: Board) -> str:
+    """XDC for what keeps no time: inputs that are synchronised, and outputs that no clock samples."""
+    ports = {pin.port: pin.output for pin in board.pins if not pin.port.startswith("clock")}
+    lines = [
+        f"set_false_path {'-to' if output else '-from'} [get_ports {{{port}{suffix}}}]"
+        for port, output in ports.items()
+        for suffix in ["[*]" if any(p.port == port and p.bit is not None for p in board.pins) else ""]
+    ]
+    return "\n".join([*lines, ""])
+
+
+def needed_sites(cells: Mapping[str, int]) -> dict[str, int]:
+    """Sites by kind, from Yosys's cells: two RAMB18 share the site of a RAMB36."""
+    figures = count_cells({cell: count for cell, count in cells.items() if cell not in _UNTIMED})
+    return {
+        "LUT": figures["lut"],
+        "FF": figures["ff"],
+        "RAMB36": figures["bram36"] + (figures["bram18"] + 1) // 2,
+        "DSP48E1": figures["dsp"],
+    }
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """The netlist, the key of what made it, its cells by type, and its longest path before placement, in
+    nanoseconds."""
+
+    path: Path
+    key: str
+    cells: dict[str, int]
+    path_ns: float
+
+    @property
+    def needed(self) -> dict[str, int]:
+        """Sites by kind."""
+        return needed_sites(self.cells)
+
+    @property
+    def estimate_mhz(self) -> float | None:
+        """What place and route may reach, a rule of thumb; None for a design without paths."""
+        return round(1000 / (FACTOR * self.path_ns), 2) if self.path_ns else None
+
+    def checks(self) -> dict[str, Any]:
+        """The estimate, for the report."""
+        return {"estimate": {"mhz": self.estimate_mhz, "path_ns": self.path_ns, "factor": FACTOR}}
+
+
+def _synthesise(design: Design, directory: Path) -> Mapped:
+    """netlist.json, synthesis.log and timing.txt, the longest path."""
+    script = _SCRIPT.format(
+        sources=" ".join(design.sources),
+        top=TOP,
+        target=TARGET_PS,
+        netlist=NETLIST,
+        untimed=" ".join(f"t:{cell}" for cell in _UNTIMED),
+    )
+    made_of = key(script, tools.yosys_version(), *design.sources.values())
+    kept, netlist = directory / "synthesis.json", directory / NETLIST
+    if (found := recall(kept, made_of)) and netlist.exists():
+        return Mapped(netlist, made_of, found["cells"], found["path_ns"])
+    kept.unlink(missing_ok=True)
+    log = directory / "synthesis.log"
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".synthesis-") as scratch:
+        scratch = Path(scratch)
+        for name, text in design.sources.items():
+            (scratch / name).write_text(text)
+        try:
+            tools.run_yosys(script, scratch, "synthesis")
+        except UserError as error:
+            # The log moves out of the scratch folder that the message names.
+            raise type(error)(re.sub(r"\(log: .*\)$", f"(log: {log})", str(error))) from None
+        finally:
+            if (scratch / "synthesis.log").exists():
+                publish(scratch, directory, ["synthesis.log"])
+        statistics = json.loads((scratch / "cells.json").read_text())
+        cells = dict(sorted(statistics["modules"]["\\" + TOP]["num_cells_by_type"].items()))
+        path_ns = longest_path_ns((scratch / "timing.txt").read_text())
+        publish(scratch, directory, [NETLIST, "timing.txt"])
+    replace_file(kept, json.dumps({"key": made_of, "cells": cells, "path_ns": path_ns}, indent=2) + "\n")
+    return Mapped(netlist, made_of, cells, path_ns)
+
+
+def synthesise(design: Design, directory: Path, report: Report) -> Mapped:
+    """Map a design with Yosys, or recall it, and report sites and the estimate.
+
+    Raises ToolMissing without Yosys, UserError when it fails or the design does not fit the part.
+    """
+    report("synthesis ...")
+    mapped = _synthesise(design, directory)
+    sites = ", ".join(f"{count} {kind}" for kind, count in mapped.needed.items())
+    report(f"synthesis: {sites}")
+    check_fits(design, mapped.needed)
+    if mapped.estimate_mhz is None:
+        report("no estimate of Fmax: Yosys has found no path from register to register")
+    else:
+        report(
+            f"estimate of Fmax on {design.board.name.upper()}: {mapped.estimate_mhz:.1f} MHz, of the longest "
+            f"path before placement, {mapped.path_ns:.2f} ns, times {FACTOR:g}"
+        )
+    return mapped
