@@ -127,8 +127,8 @@ def _prepare(mapped: xilinx7.Mapped, directory: Path) -> tuple[str, int]:
     )
     if cascades:
         raise UserError(
-            f"nextpnr-xilinx cannot route the {cascades} cascaded block RAMs that Yosys makes of a memory of more "
-            f"than 256 KiB: try --memory 256, or Vivado"
+            f"nextpnr-xilinx cannot route the {cascades} cascaded block RAMs that Yosys makes of a memory of "
+            f"more than 256 KiB: try --memory 256, or Vivado"
         )
     taps = tap_carries(netlist["modules"][TOP])
     text = json.dumps(netlist)
