@@ -795,3 +795,16 @@ def test_carries_are_led_out_of_chains(tmp_path):
     outside = [bit for name in "abc" for port in ("I0", "I1") for bit in at[name][port]]
     assert not {20, 23} & set(outside)
     assert carry_taps.tap_carries(module) == 0
+
+
+def test_cascaded_block_ram_is_refused(mapped, tmp_path):
+    """nextpnr-xilinx would fail in the router, after minutes."""
+    netlist = json.loads(mapped[0].path.read_text())
+    cell = next(c for c in netlist["modules"]["board_top"]["cells"].values() if c["type"] == "RAMB36E1")
+    assert cell["parameters"]["RAM_EXTENSION_A"] == "NONE"
+    cell["parameters"]["RAM_EXTENSION_A"] = "UPPER"
+    path = tmp_path / "netlist.json"
+    path.write_text(json.dumps(netlist))
+    with pytest.raises(UserError, match="cannot route the 1 cascaded block RAMs .* --memory 256"):
+        openxc7._prepare(replace(mapped[0], path=path), tmp_path)
+    assert not (tmp_path / openxc7.PLACED).exists()

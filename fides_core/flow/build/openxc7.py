@@ -116,8 +116,20 @@ def _version(program: Path) -> str:
 
 
 def _prepare(mapped: xilinx7.Mapped, directory: Path) -> tuple[str, int]:
-    """placed.json, the netlist as it is placed; returns its key, and how many carries have been led out."""
+    """placed.json, the netlist as it is placed; returns its key, and how many carries have been led out.
+
+    Raises UserError for memories that nextpnr-xilinx cannot route: it does not put the halves of a cascade on
+    top of each other."""
     netlist = json.loads(mapped.path.read_text())
+    cascades = sum(
+        cell["type"] == "RAMB36E1" and cell["parameters"].get("RAM_EXTENSION_A", "NONE") != "NONE"
+        for cell in netlist["modules"][TOP]["cells"].values()
+    )
+    if cascades:
+        raise UserError(
+            f"nextpnr-xilinx cannot route the {cascades} cascaded block RAMs that Yosys makes of a memory of "
+            f"more than 256 KiB: try --memory 256, or Vivado"
+        )
     taps = tap_carries(netlist["modules"][TOP])
     text = json.dumps(netlist)
     replace_file(directory / PLACED, text)
