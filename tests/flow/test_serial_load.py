@@ -231,7 +231,7 @@ def test_damaged_and_lost_replies(line):
             if number == 1:
                 return b""
             if number == 3:
-                return data[:3] + bytes([data[3] ^ 1]) + data[4:]
+                return data[:1] + bytes([Reply.OUT_OF_RANGE]) + data[2:]
         return data
 
     # Replies whole, as they come from an adapter.
