@@ -34,23 +34,6 @@ def test_boards_of_the_repository():
         plan(board, "base")  # the defaults are no contradiction
 
 
-def test_pins_of_the_ac701():
-    """As the user guide has them."""
-    board = load_board("ac701")
-    assert {pin.name: (pin.location, pin.attributes["IOSTANDARD"]) for pin in board.pins} == {
-        "clock_p": ("R3", "LVDS_25"),
-        "clock_n": ("P3", "LVDS_25"),
-        "reset": ("U4", "LVCMOS15"),
-        "uart_tx": ("U19", "LVCMOS18"),
-        "uart_rx": ("T19", "LVCMOS18"),
-        "led[0]": ("M26", "LVCMOS33"),
-        "led[1]": ("T24", "LVCMOS33"),
-        "led[2]": ("T25", "LVCMOS33"),
-        "led[3]": ("R26", "LVCMOS33"),
-    }
-    assert board.clock_hz == 200e6 and board.platform.device == "xc7a200t"
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -434,6 +434,10 @@ def test_pins_are_the_platforms(design):
                 voltages.update({name: resource.attrs["IOSTANDARD"] for name in names})
     for location, voltage in PINS.values():
         assert voltages[location] == voltage
+    assert {
+        pin.name: (pin.location, pin.attributes["IOSTANDARD"]) for pin in load_board("ac701").pins
+    } == PINS
+    assert design.board.clock_hz == 200e6
 
 
 def test_vivado_reads_back(design, mapped, out, fake_vivado):

@@ -3,8 +3,6 @@ checks the bitstream."""
 
 import concurrent.futures
 import json
-import re
-import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
@@ -18,8 +16,10 @@ from fides_core.flow.placement import count_cells
 from fides_core.flow.verilog import replace_file
 from fides_core.soc.board import Board
 
+from . import process
 from .design import TOP, Design
-from .toolchain import Options, Report, Result, Run, check_fits, key, publish
+from .mapping import map_design
+from .toolchain import Options, Report, Result, Run, check_fits, key, publish, recall
 
 __all__ = ["TITLE", "build", "check", "compare", "constraints", "part_options", "read_configuration"]
 
@@ -97,41 +97,11 @@ class _Mapped:
     cells: dict[str, int]
 
 
-def _recall(path: Path, wanted: str) -> dict | None:
-    """What is kept under ``path`` if it was made of what ``wanted`` is the key of."""
-    try:
-        kept = json.loads(path.read_text())
-        return kept if kept["key"] == wanted else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def _synthesise(design: Design, directory: Path) -> _Mapped:
     """netlist.json for nextpnr, netlist.v the same for simulation, synthesis.log."""
     script = _SYNTHESIS.format(sources=" ".join(design.verilog), top=TOP)
-    made_of = key(script, tools.yosys_version(), *design.sources.values())
-    kept, netlist = directory / "synthesis.json", directory / "netlist.json"
-    if (found := _recall(kept, made_of)) and netlist.exists() and (directory / "netlist.v").exists():
-        return _Mapped(netlist, made_of, found["cells"])
-    kept.unlink(missing_ok=True)
-    log = directory / "synthesis.log"
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".synthesis-") as scratch:
-        scratch = Path(scratch)
-        for name, text in design.sources.items():
-            (scratch / name).write_text(text)
-        try:
-            tools.run_yosys(script, scratch, "synthesis")
-        except UserError as error:
-            # The log moves out of the scratch folder that the message names.
-            raise type(error)(re.sub(r"\(log: .*\)$", f"(log: {log})", str(error))) from None
-        finally:
-            if (scratch / "synthesis.log").exists():
-                publish(scratch, directory, ["synthesis.log"])
-        statistics = json.loads((scratch / "cells.json").read_text())
-        cells = dict(sorted(statistics["modules"]["\\" + TOP]["num_cells_by_type"].items()))
-        publish(scratch, directory, ["netlist.json", "netlist.v"])
-    replace_file(kept, json.dumps({"key": made_of, "cells": cells}, indent=2) + "\n")
-    return _Mapped(netlist, made_of, cells)
+    made_of, result = map_design(design, script, directory, ("netlist.json", "netlist.v"))
+    return _Mapped(directory / "netlist.json", made_of, result["cells"])
 
 
 def _needed(cells: Mapping[str, int]) -> dict[str, int]:
@@ -152,7 +122,7 @@ def _place(design: Design, mapped: _Mapped, directory: Path, seed: int, timeout:
     made_of = key(mapped.key, lpf, *options, tools.package_version(nextpnr.TOOL))
     kept, log = directory / f"seed-{seed}.json", directory / f"seed-{seed}.log"
     config = f"seed-{seed}.config"
-    found = _recall(kept, made_of)
+    found = recall(kept, made_of)
     if found and (directory / config).exists():
         try:
             return Run(**found["run"])
@@ -187,26 +157,7 @@ def _place(design: Design, mapped: _Mapped, directory: Path, seed: int, timeout:
 def _run(tool: str, arguments: list[str], directory: Path, timeout: float) -> None:
     """Run one of Project Trellis's programs; what it said is in <tool>.log."""
     log = directory.parent / f"{tool.removeprefix('yowasp-')}.log"
-    command = [str(tools.find(tool)), *arguments]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=directory,
-            env=tools.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-        )
-    except subprocess.TimeoutExpired:
-        raise UserError(f"{tool} did not end within {timeout:g} s") from None
-    replace_file(log, done.stdout)
-    if done.returncode:
-        lines = [line.strip() for line in done.stdout.splitlines() if line.strip()] or ["no message"]
-        telling = next((line for line in lines if "rror" in line), lines[-1])
-        raise UserError(f"{tool} failed: {telling} (log: {log})")
+    process.run_checked([tools.find(tool), *arguments], directory, log, timeout)
 
 
 def read_configuration(text: str) -> tuple[str, dict[str, frozenset[str]]]:
@@ -266,7 +217,7 @@ def _pack(design: Design, directory: Path, seed: int, timeout: float) -> tuple[P
     bitstream, kept = directory / f"{design.name}.bit", directory / "bitstream.json"
     placed = config.read_text()
     made_of = key(placed, tools.package_version(nextpnr.TOOL))  # the packer is of the same package
-    if (found := _recall(kept, made_of)) and bitstream.exists():
+    if (found := recall(kept, made_of)) and bitstream.exists():
         return bitstream, found["checks"]
     kept.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=directory, prefix=".pack-") as scratch:

@@ -1,22 +1,19 @@
 """What both toolchains for Xilinx's 7 series share: constraints, and synthesis by Yosys, which says before
 place and route whether a design fits and how fast it may become."""
 
-import json
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fides_core.errors import UserError
-from fides_core.flow import tools
 from fides_core.flow.synthesis import TARGET_PS, TIMING, count_cells, longest_path_ns
-from fides_core.flow.verilog import replace_file
 from fides_core.soc.board import Board
 
 from .design import TOP, Design
-from .toolchain import Report, check_fits, key, publish, recall
+from .mapping import map_design
+from .toolchain import Report, check_fits
 
 __all__ = [
     "CLOCK",
@@ -142,30 +139,12 @@ def _synthesise(design: Design, directory: Path) -> Mapped:
         netlist=NETLIST,
         untimed=" ".join(f"t:{cell}" for cell in _UNTIMED),
     )
-    made_of = key(script, tools.yosys_version(), *design.sources.values())
-    kept, netlist = directory / "synthesis.json", directory / NETLIST
-    if (found := recall(kept, made_of)) and netlist.exists():
-        return Mapped(netlist, made_of, found["cells"], found["path_ns"])
-    kept.unlink(missing_ok=True)
-    log = directory / "synthesis.log"
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".synthesis-") as scratch:
-        scratch = Path(scratch)
-        for name, text in design.sources.items():
-            (scratch / name).write_text(text)
-        try:
-            tools.run_yosys(script, scratch, "synthesis")
-        except UserError as error:
-            # The log moves out of the scratch folder that the message names.
-            raise type(error)(re.sub(r"\(log: .*\)$", f"(log: {log})", str(error))) from None
-        finally:
-            if (scratch / "synthesis.log").exists():
-                publish(scratch, directory, ["synthesis.log"])
-        statistics = json.loads((scratch / "cells.json").read_text())
-        cells = dict(sorted(statistics["modules"]["\\" + TOP]["num_cells_by_type"].items()))
-        path_ns = longest_path_ns((scratch / "timing.txt").read_text())
-        publish(scratch, directory, [NETLIST, "timing.txt"])
-    replace_file(kept, json.dumps({"key": made_of, "cells": cells, "path_ns": path_ns}, indent=2) + "\n")
-    return Mapped(netlist, made_of, cells, path_ns)
+
+    def timing(scratch: Path) -> dict[str, float]:
+        return {"path_ns": longest_path_ns((scratch / "timing.txt").read_text())}
+
+    made_of, result = map_design(design, script, directory, (NETLIST, "timing.txt"), timing)
+    return Mapped(directory / NETLIST, made_of, result["cells"], result["path_ns"])
 
 
 def synthesise(design: Design, directory: Path, report: Report) -> Mapped:
