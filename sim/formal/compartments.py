@@ -255,7 +255,9 @@ class CompartmentsTop(SecurityTop):
             self.helper(~(valid & stage.far) | stage.exception | stage.interrupt, f"{name}_far")
         self.always(~(began & reported) | (rvfi.pc_rdata[32:] == 0), "in_address_space")
         self.always(~(began & reported) | (rvfi.mode[0] == ~self.past(self.user, "user")), "mode")
-        retired = self.past(self.commit, "commit") & ~self.w_fault
+        retired = self.past(self.commit, "commit")
+        if self.late:
+            retired &= ~self.w_fault
         self.always(~began | (reported == retired), "reported")
         self.always(~(began & reported) | same, "reported_as_judged")
 

@@ -6,7 +6,7 @@ the units do, so what is proved holds with them, but nothing is proved of their 
 
 from dataclasses import replace
 
-from amaranth.hdl import Assume, Const, Module, Mux, Signal
+from amaranth.hdl import Assume, Module, Mux, Signal
 
 from fides_core.config import preset
 from fides_core.core import core as core_module
@@ -82,22 +82,22 @@ class CoreTop(FormalTop):
             port = getattr(core, name)
             m.d.comb += port.eq(self.free(len(port), name))
         self.due = {}  # a response is
-        self.withdrawn = Signal()  # the request granted in the cycle before, which has no response then
         if config.late_verdict:
-            asked = Signal()
+            # The request granted in the cycle before, which has no response from now on.
+            asked, self.withdrawn = Signal(), Signal(name="withdrawn")
             m.d.sync += asked.eq(core.dbus.req & core.dbus.gnt)
             m.d.comb += self.withdrawn.eq(core.withdraw & asked)
         for name in ("ibus", "dbus"):
             bus = getattr(core, name)
             due = self.due[name] = Signal(name=f"{name}_due")
             granted = bus.req & bus.gnt
-            withdrawn = self.withdrawn if name == "dbus" else Const(0)
+            remains = due & ~self.withdrawn if name == "dbus" and config.late_verdict else due
             m.d.comb += [
                 getattr(bus, port).eq(self.free(len(getattr(bus, port)), f"{name}_{port}"))
                 for port in ("gnt", "rvalid", "rdata", "err")
             ]
-            m.d.sync += due.eq(granted | (due & ~bus.rvalid & ~withdrawn))
-            self.assume((due & ~withdrawn) | ~bus.rvalid)
+            m.d.sync += due.eq(granted | (remains & ~bus.rvalid))
+            self.assume(remains | ~bus.rvalid)
             self.always(~bus.req | ~due | bus.rvalid, f"{name}_one_at_a_time")
         if not self.fetch_errors:
             self.assume(~core.ibus.err)

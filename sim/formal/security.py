@@ -219,15 +219,14 @@ class SecurityTop(CoreTop):
         m.submodules.x_decoder = decoder = Decoder(self.configuration())
         m.d.comb += [decoder.insn.eq(self.x_word), decoder.misaligned.eq(x.pc[1])]
         plain = self.x_valid & ~x.exception & ~x.interrupt
-        fields = [name for name in Control.as_shape().members if name not in ("alu", "result")]
-        same = x.immediate == decoder.immediate.as_unsigned()
-        for name in fields:
-            same &= x.control[name] == decoder.control[name]
-        # What is left to the late ALU passes execute by another way.
-        same &= ~x.late | decoder.deferrable
-        same &= x.late | (
-            Cat(x.control.alu, x.control.result) == Cat(decoder.control.alu, decoder.control.result)
-        )
+        same = x.control.as_value() == decoder.control.as_value()
+        if self.configuration().late_alu:
+            # What is left to the late ALU passes execute by another way.
+            kept = [name for name in Control.as_shape().members if name not in ("alu", "result")]
+            fields = Cat(x.control[name] for name in kept) == Cat(decoder.control[name] for name in kept)
+            same |= x.late & decoder.deferrable & fields
+            same &= ~x.late | decoder.deferrable
+        same &= x.immediate == decoder.immediate.as_unsigned()
         self.helper(~plain | (same & decoder.legal & self.x_expander.legal), "decoded")
         even = ~self.probe(32, "core.fetch.d_pc")[0]
         self.helper((~self.x_valid | ~x.pc[0]) & even, "even")
