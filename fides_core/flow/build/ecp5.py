@@ -108,7 +108,7 @@ def _recall(path: Path, wanted: str) -> dict | None:
 
 def _synthesise(design: Design, directory: Path) -> _Mapped:
     """netlist.json for nextpnr, netlist.v the same for simulation, synthesis.log."""
-    script = _SYNTHESIS.format(sources=" ".join(design.verilog), top=TOP)
+    script = _SYNTHESIS.format(sources=" ".join(design.sources), top=TOP)
     made_of = key(script, tools.yosys_version(), *design.sources.values())
     kept, netlist = directory / "synthesis.json", directory / "netlist.json"
     if (found := _recall(kept, made_of)) and netlist.exists() and (directory / "netlist.v").exists():
