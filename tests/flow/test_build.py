@@ -132,40 +132,6 @@ def test_image_that_cannot_be(tmp_path, ulx3s, image, message):
     assert plan(ulx3s, "tiny", memory_bytes=4096, image=path).image == b"\x13\0\0\0"
 
 
-VERILOG = """\
-module \\fides_soc.tile (clk);
-  initial begin
-    words[0] = 64'h0000000000000001;
-  end
-endmodule
-
-module \\fides_soc.main_memory (clk);
-  reg [63:0] words [1:0];
-  initial begin
-    words[0] = 64'h0807060504030201;
-    words[1] = 64'h0000000000000009;
-  end
-  assign x = 1;
-endmodule
-"""
-
-
-def test_contents_of_the_main_memory_go_to_a_file():
-    from fides_core.flow.build.design import _memory_file
-
-    text, files = _memory_file(VERILOG, bytes(range(1, 10)))
-    assert files == {"main_memory.hex": "0807060504030201\n0000000000000009\n"}
-    start, end = VERILOG.index("  initial begin\n    words[0] = 64'h08"), VERILOG.index("  assign x")
-    assert text == (
-        VERILOG[:start] + '  initial $readmemh("main_memory.hex", words);\n' + VERILOG[end:]
-    )
-    assert _memory_file(VERILOG, None) == (VERILOG, {})
-    with pytest.raises(UserError, match="the main memory has other contents than the image"):
-        _memory_file(VERILOG, b"other")
-    with pytest.raises(UserError, match="the Verilog has no contents of the main memory"):
-        _memory_file(VERILOG.replace("main_memory", "memory"), b"other")
-
-
 def test_constraints_against_the_platform(ulx3s):
     """The lines, beside what Amaranth's own requests of the same resources give."""
     platform = ulx3s.platform()

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,20 +15,12 @@ from fides_core.soc.board import Board
 from fides_core.soc.boot_loader import check_power_up_image
 from fides_core.soc.clocking import baud_divisor
 
-__all__ = ["BAUD", "Design", "MEMORY", "TOP", "plan"]
+__all__ = ["BAUD", "Design", "TOP", "plan"]
 
 TOP = "board_top"
 """The top module of every design."""
 
-MEMORY = "main_memory.hex"
-"""The file of the main memory's contents, 64-bit words from its first byte on."""
-
 BAUD = 115200
-
-# What Yosys writes of a memory of 64-bit words that has contents.
-_WORD = re.compile(r"words\[\d+\] = 64'h([0-9a-f]+);")
-_MAIN_MEMORY = re.compile(r"^module \\fides_soc\.main_memory .*?^endmodule", re.MULTILINE | re.DOTALL)
-_CONTENTS = re.compile(rf"^  initial begin\n(?:    {_WORD.pattern}\n)+  end\n", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -52,25 +43,17 @@ class Design:
 
     @cached_property
     def sources(self) -> Mapping[str, str]:
-        """Files by name: the Verilog of the system on a chip, as ``fides generate`` writes it, and of the top
-        level ``TOP`` around it; with an image also the file in hexadecimal that the Verilog reads it from.
-        Takes seconds. Raises ToolMissing without Yosys."""
+        """The Verilog by file name: the system on a chip, as ``fides generate`` writes it, and the top level
+        ``TOP`` around it. Takes seconds. Raises ToolMissing without Yosys."""
         tools.yosys_command()
         from fides_core.soc.board_top import SOC, BoardTop
         from fides_core.soc.top import FidesSoC
 
-        soc = FidesSoC(self.config) if self.image is None else FidesSoC(self.config, image=self.image)
-        text, files = _memory_file(verilog.convert(soc, SOC), self.image)
+        soc = FidesSoC(self.config, image=self.image)
         return {
-            f"{SOC}.v": text,
+            f"{SOC}.v": verilog.convert(soc, SOC),
             f"{TOP}.v": verilog.convert(BoardTop(self.board, self.system_hz), TOP),
-            **files,
         }
-
-    @property
-    def verilog(self) -> list[str]:
-        """The names of those of ``sources`` that are Verilog."""
-        return [name for name in self.sources if name.endswith(".v")]
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -94,23 +77,6 @@ class Design:
             "image_sha256": None if self.image is None else hashlib.sha256(self.image).hexdigest(),
             "sources": self.hashes,
         }
-
-
-def _memory_file(text: str, image: bytes | None) -> tuple[str, dict[str, str]]:
-    """The contents of the main memory out of the Verilog, into a file: Yosys takes minutes to read thousands
-    of assignments. Raises UserError when they are not found."""
-    if image is None:
-        return text, {}
-    memory = _MAIN_MEMORY.search(text)
-    found = _CONTENTS.search(text, memory.start(), memory.end()) if memory else None
-    if found is None:
-        raise UserError("the Verilog has no contents of the main memory")
-    values = [int(value, 16) for value in _WORD.findall(found[0])]
-    if b"".join(value.to_bytes(8, "little") for value in values)[: len(image)] != image:
-        raise UserError("the main memory has other contents than the image")
-    start, end = found.span()
-    read = f'  initial $readmemh("{MEMORY}", words);\n'
-    return text[:start] + read + text[end:], {MEMORY: "".join(f"{value:016x}\n" for value in values)}
 
 
 def plan(

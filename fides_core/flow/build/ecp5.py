@@ -99,7 +99,7 @@ class _Mapped:
 
 def _synthesise(design: Design, directory: Path) -> _Mapped:
     """netlist.json for nextpnr, netlist.v the same for simulation, synthesis.log."""
-    script = _SYNTHESIS.format(sources=" ".join(design.verilog), top=TOP)
+    script = _SYNTHESIS.format(sources=" ".join(design.sources), top=TOP)
     made_of, result = map_design(design, script, directory, ("netlist.json", "netlist.v"))
     return _Mapped(directory / "netlist.json", made_of, result["cells"])
 

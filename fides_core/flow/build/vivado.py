@@ -139,7 +139,7 @@ def script(design: Design, runs: dict[int, str], made_of: str) -> str:
         command=command(),
         top=TOP,
         part=xilinx7.part_name(design.board),
-        sources=" ".join(design.verilog),
+        sources=" ".join(design.sources),
         constraints=CONSTRAINTS,
         runs=" ".join(f"{number} {directive}" for number, directive in runs.items()),
         mark=_MARK,

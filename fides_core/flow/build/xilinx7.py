@@ -133,7 +133,7 @@ class Mapped:
 def _synthesise(design: Design, directory: Path) -> Mapped:
     """netlist.json, synthesis.log and timing.txt, the longest path."""
     script = _SCRIPT.format(
-        sources=" ".join(design.verilog),
+        sources=" ".join(design.sources),
         top=TOP,
         target=TARGET_PS,
         netlist=NETLIST,
