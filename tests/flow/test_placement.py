@@ -94,7 +94,7 @@ def test_results_are_recalled(source, placed, monkeypatch):
 
     monkeypatch.setattr(tools, "run_yosys", fail)
     monkeypatch.setattr(placement.nextpnr, "warm_up", lambda: None)
-    monkeypatch.setattr(placement.subprocess, "run", fail)
+    monkeypatch.setattr(placement.nextpnr.subprocess, "run", fail)
     assert placement.place({"small": source}, directory, seeds=2) == results
 
 

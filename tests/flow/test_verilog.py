@@ -432,7 +432,7 @@ class Memories(wiring.Component):
 
 
 def initialised(text, memory):
-    return len(re.findall(rf"^\s+\\?{memory} ?\[\d+\] = ", text, re.MULTILINE))
+    return len(re.findall(rf"^\s+(?:initial )?\\?{memory} ?\[\d+\] = ", text, re.MULTILINE))
 
 
 def test_only_big_memories_of_zeros_lose_their_contents():
