@@ -96,8 +96,12 @@ class ClockGenerator(wiring.Component):
 
     @classmethod
     def _candidates(cls, input_hz: float) -> Iterator[tuple[int, int, int]]:
-        """(reference, multiplier, feedback) that the family can have; frequencies are checked later."""
+        """(reference, multiplier, feedback) that the family can have, but for the oscillator's range."""
         raise NotImplementedError
+
+    @classmethod
+    def _references(cls, input_hz: float) -> list[int]:
+        return [n for n in cls.REFERENCE if _within(input_hz / n, cls.DETECTOR)]
 
     @classmethod
     def solve(cls, input_hz: float, output_hz: float) -> Dividers:
@@ -108,7 +112,7 @@ class ClockGenerator(wiring.Component):
         found = []
         for reference, multiplier, feedback in cls._candidates(input_hz):
             oscillator = input_hz / reference * multiplier
-            if not _within(input_hz / reference, cls.DETECTOR) or not _within(oscillator, cls.OSCILLATOR):
+            if not _within(oscillator, cls.OSCILLATOR):
                 continue
             nearest = round(oscillator / output_hz)
             for output in {nearest, nearest + 1, nearest - 1} & set(cls.DIVIDER):
@@ -149,7 +153,7 @@ class EcpPll(ClockGenerator):
 
     @classmethod
     def _candidates(cls, input_hz):
-        for reference in cls.REFERENCE:
+        for reference in cls._references(input_hz):
             for feedback in range(1, 81):
                 # Output CLKOP has to be within its range, too.
                 if not _within(input_hz / reference * feedback, cls.OUTPUT):
@@ -216,7 +220,7 @@ class Mmcm(ClockGenerator):
 
     @classmethod
     def _candidates(cls, input_hz):
-        for reference in cls.REFERENCE:
+        for reference in cls._references(input_hz):
             for multiplier in range(2, 65):
                 yield reference, multiplier, 1
 
