@@ -7,7 +7,7 @@ through the forwarding path of loads into the first operand's register, and the 
 execute into the second's, from where it is stored.
 """
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,13 +17,14 @@ __all__ = ["AtomicStep", "Atomics", "Reservation"]
 class AtomicStep(enum.IntEnum, shape=3):
     """Where a read-modify-write stands."""
 
-    READ = 0  # asks for the old value
-    READING = 1
-    COMPUTE = 2
-    WRITE = 3
-    WRITING = 4
-    DONE = 5
-    FAULT = 6  # it is refused, or an access has failed
+    CHECK = 0  # waits for the verdict on it, which comes late
+    READ = 1  # asks for the old value
+    READING = 2
+    COMPUTE = 3
+    WRITE = 4
+    WRITING = 5
+    DONE = 6
+    FAULT = 7  # it is refused, or an access has failed
 
 
 class Atomics(wiring.Component):
@@ -55,18 +56,18 @@ class Atomics(wiring.Component):
         reading, writing = step == AtomicStep.READING, step == AtomicStep.WRITING
         m.d.comb += [
             self.we.eq(step == AtomicStep.WRITE),
-            self.request.eq(self.active & (((step == AtomicStep.READ) & ~self.refused) | self.we)),
+            self.request.eq(self.active & ((step == AtomicStep.READ) | self.we)),
             self.load.eq(reading & self.response),
             self.compute.eq(step == AtomicStep.COMPUTE),
             self.done.eq((step == AtomicStep.DONE) | (step == AtomicStep.FAULT)),
         ]
         m.d.sync += self.loaded.eq((self.loaded | self.load) & ~self.take)
         with m.If(self.take):
-            m.d.sync += step.eq(AtomicStep.READ)
+            m.d.sync += step.eq(AtomicStep.CHECK)
         with m.Elif((reading | writing) & self.response & self.error):
             m.d.sync += step.eq(AtomicStep.FAULT)
-        with m.Elif(self.active & (step == AtomicStep.READ) & self.refused):
-            m.d.sync += step.eq(AtomicStep.FAULT)
+        with m.Elif(self.active & (step == AtomicStep.CHECK)):
+            m.d.sync += step.eq(Mux(self.refused, AtomicStep.FAULT, AtomicStep.READ))
         with m.Elif((self.request & self.granted) | ((reading | writing) & self.response) | self.compute):
             m.d.sync += step.eq(step + 1)
         return m

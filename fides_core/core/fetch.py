@@ -201,8 +201,13 @@ class FetchStage(wiring.Component):
             wide.eq(full & ~high_fault),
             last.eq(Mux(stashed, 0, at + wide)),
         ]
+        # How long the instruction is comes late: it chooses between two groups instead of adding.
         link = Signal(31)
-        m.d.comb += link.eq(a_pc + Cat(~wide, wide))
+        link_at = Signal(3)
+        m.d.comb += [
+            link_at.eq(at + Cat(~wide, wide)),
+            link.eq(Cat(link_at[:2], Mux(link_at[2], a_pc[2:] + 1, a_pc[2:]))),
+        ]
 
         # Where it ends, and what its prediction is.
         leaves = Signal()  # the predicted path leaves the group behind this instruction

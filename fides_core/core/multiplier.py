@@ -1,8 +1,10 @@
 """Pipelined multiplier: a product a cycle, its lower half in the memory stage, its upper half in writeback.
 
-The operands are cut into pieces that fit one 25 x 18 signed DSP block, and every product has a register right
-behind it. Most blocks add something to their product: what another block gives, as far as it lies above the
-lowest bit of this product; the bits below pass by. Synthesis recognises that, and takes the block's adder.
+The operands are cut into pieces that fit one 25 x 18 signed DSP block. Most blocks add something to their
+product: what another block gives, as far as it lies above the lowest bit of this product; the bits below pass
+by. Synthesis recognises that, and takes the block's adder. The registers between execute and memory are right
+behind these sums where they reach into the lower half, which memory has to finish, and right behind the
+products elsewhere.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
@@ -26,10 +28,8 @@ class Multiplier(wiring.Component):
     """mul, mulh, mulhsu, mulhu and mulw, by ``x_funct3`` and ``x_word`` (unprivileged ISA, section 7.1).
 
     Operands are taken in execute when ``m_enable`` is high. ``m_result`` (64 bits) is the result of mul
-    and mulw
-    while the instruction is in the memory stage; ``w_result`` (64 bits) that of the others in the cycle
-    in which
-    the instruction is in writeback.
+    and mulw while the instruction is in the memory stage; ``w_result`` (64 bits) that of the others in the
+    cycle in which the instruction is in writeback.
     """
 
     x_a: In(64)
@@ -45,35 +45,45 @@ class Multiplier(wiring.Component):
         a_signed = self.x_funct3[:2] != 3
         b_signed = ~self.x_funct3[1]
 
-        m_word = Signal()
-        products = {}  # by the lowest bit of the pieces of a and b
-        for b_low, b in _pieces(self.x_b, b_signed, _B_PIECES):
-            for a_low, a in _pieces(self.x_a, a_signed, _A_PIECES):
-                product = Signal(signed(len(a) + len(b)), name=f"product_{a_low}_{b_low}")
-                with m.If(self.m_enable):
-                    m.d.sync += product.eq(a * b)
-                products[a_low, b_low] = product
-        with m.If(self.m_enable):
-            m.d.sync += m_word.eq(self.x_word)
+        def held(value, name):
+            """``value`` of execute, in the memory stage."""
+            register = Signal(value.shape(), name=name, reset_less=True)
+            with m.If(self.m_enable):
+                m.d.sync += register.eq(value)
+            return register
 
-        def add(upper, lower, distance, width, name):
+        m_word = held(self.x_word, "m_word")
+        products = {  # by the lowest bit of the pieces of a and b
+            (a_low, b_low): a * b
+            for b_low, b in _pieces(self.x_b, b_signed, _B_PIECES)
+            for a_low, a in _pieces(self.x_a, a_signed, _A_PIECES)
+        }
+
+        def add(upper, lower, distance, width):
             """Signed ``upper`` * 2**distance + ``lower``, and how it is made: the bits of ``lower`` that
             pass by, the sum of the others with ``upper``, of ``width`` bits."""
-            total = Signal(signed(width), name=name)
-            m.d.comb += total.eq(upper + (lower >> distance))
-            return lower[:distance], total
+            return lower[:distance], (upper + (lower >> distance))[:width].as_signed()
 
         # Four sums reach into the lower half, at bits 0, 24, 34 and 48; the first three are unsigned.
-        p = products
-        at_0 = Cat(*add(p[0, 17], p[0, 0], 17, 42, "at_0"))[:58]
-        at_24 = Cat(*add(p[24, 17], p[24, 0], 17, 42, "at_24"))[:58]
-        at_34 = Cat(*add(p[24, 34], p[0, 34], 24, 42, "at_34"))[:66]
-        at_48 = Cat(*add(p[0, 51], p[48, 0], 3, 39, "at_48")).as_signed()
+        sums = {}
+        for at, upper, lower, distance, width in (
+            (0, (0, 17), (0, 0), 17, 42),
+            (24, (24, 17), (24, 0), 17, 42),
+            (34, (24, 34), (0, 34), 24, 42),
+            (48, (0, 51), (48, 0), 3, 39),
+        ):
+            below, total = add(products[upper], products[lower], distance, width)
+            sums[at] = Cat(held(below, f"below_{at}"), held(total, f"at_{at}"))
+        at_0, at_24, at_34, at_48 = sums[0][:58], sums[24][:58], sums[34][:66], sums[48].as_signed()
         # The others, from bit 65 on, do not.
+        p = {
+            at: held(products[at], f"product_{at[0]}_{at[1]}")
+            for at in ((24, 51), (48, 17), (48, 34), (48, 51))
+        }
         at_65 = Signal(63)
-        low_10, total = add(p[24, 51], p[48, 17], 10, 40, "at_75")
-        low_7, total = add(p[48, 34], total, 7, 36, "at_82")
-        low_17, total = add(p[48, 51], total, 17, 32, "at_99")
+        low_10, total = add(p[24, 51], p[48, 17], 10, 40)
+        low_7, total = add(p[48, 34], total, 7, 36)
+        low_17, total = add(p[48, 51], total, 17, 32)
         m.d.comb += at_65.eq(Cat(low_10, low_7, low_17, total))
 
         # Above bit 64 these sums are added in writeback, but for the carry.

@@ -22,8 +22,10 @@ PROPERTIES = {
         Property(
             "atomics", "units:AtomicsTop", "induction", 2, quick=True,
             mutants={
-                "asks again": Mutant(_CORE + "atomics", "(step == AtomicStep.READ) & ~self.refused",
-                                     "((step == AtomicStep.READ) | reading) & ~self.refused"),
+                "asks again": Mutant(_CORE + "atomics", "((step == AtomicStep.READ) | self.we)",
+                                     "((step == AtomicStep.READ) | reading | self.we)"),
+                "not judged": Mutant(_CORE + "atomics", "Mux(self.refused, AtomicStep.FAULT, AtomicStep.READ)",
+                                     "AtomicStep.READ"),
             },
         ),
         Property(

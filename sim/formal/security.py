@@ -250,8 +250,9 @@ class SecurityTop(CoreTop):
         self.helper((phase != 3) | (reason != 0) | (early == 0), "phase_reason")
         step = self.probe(3, "core.execute.atomics.step")
         atomic = plain & x.control.atomic & ~self.m_valid
-        begun = (step != AtomicStep.READ) | self.probe(1, "core.execute.atomics.loaded")
+        begun = (step != AtomicStep.CHECK) | self.probe(1, "core.execute.atomics.loaded")
         self.helper(~begun | atomic, "atomic")
+        self.later(step.matches(AtomicStep.CHECK, AtomicStep.FAULT) | ~blocked, "atomic_at_home", 1)
         waits = (
             (self.m_valid & self.memory.access)
             | (step == AtomicStep.READING) | (step == AtomicStep.WRITING)

@@ -76,7 +76,7 @@ class AtomicsTop(FormalTop):
         self.always(
             ~(ask & unit.we & ((reads != 1) | (writes != 0) | (computes != 1))), "one_write_behind_it"
         )
-        self.always(~(unit.request & (failed | unit.refused & ~unit.we)), "none_when_refused")
+        self.always(~(unit.request & (failed | unit.refused)), "none_when_refused")
         self.always(~(unit.load & (loads != 0)), "loaded_once")
         self.always(unit.loaded == (loads != 0), "loaded")
         self.always(
@@ -90,6 +90,7 @@ class AtomicsTop(FormalTop):
         counts = Cat(reads, writes, answers, computes, loads)
         with m.Switch(step):
             for at, (r, w, a, c) in {
+                AtomicStep.CHECK: (0, 0, 0, 0),
                 AtomicStep.READ: (0, 0, 0, 0),
                 AtomicStep.READING: (1, 0, 0, 0),
                 AtomicStep.COMPUTE: (1, 0, 1, 0),
@@ -103,11 +104,13 @@ class AtomicsTop(FormalTop):
                 self.helper(~waiting & (failed | (refused & (counts == 0))), "counts_FAULT")
             with m.Default():
                 self.helper(0, "no_other_step")
-        self.helper((step == AtomicStep.READ) | begun, "begun")
-        # Progress: something that is granted, answered or computed moves on.
+        self.helper((step == AtomicStep.CHECK) | begun, "begun")
+        self.helper(step.matches(AtomicStep.CHECK, AtomicStep.FAULT) | ~refused, "checked")
+        # Progress: something that is judged, granted, answered or computed moves on.
         before = Signal(3)
         moved = Signal()
-        m.d.sync += [before.eq(step), moved.eq((ask | unit.response | unit.compute) & ~unit.take)]
+        moves = (unit.active & (step == AtomicStep.CHECK)) | ask | unit.response | unit.compute
+        m.d.sync += [before.eq(step), moved.eq(moves & ~unit.take)]
         self.always(~moved | (step != before), "gets_on")
 
 
