@@ -43,28 +43,36 @@ PINS = {
     "led[3]": ("R26", "LVCMOS33"),
 }
 
-# In place of the system: a multiplier, and memories that need two RAMB36 and one RAMB18.
+# In place of the system: a multiplier, and memories that need two RAMB36, one RAMB18, and two RAMB36 for each
+# of two bits.
 SOC = """\
 module fides_soc(input clk, input rst, input uart_rx, input external_interrupt, output uart_tx,
                  output reg exit_valid, output reg [31:0] exit_code, output [7:0] axi_violation);
   reg [35:0] large [0:2047];
   reg [17:0] small [0:1023];
+  reg [1:0] deep [0:65535];
   reg [35:0] word;
   reg [17:0] half;
-  reg [10:0] address;
+  reg [1:0] bits;
+  reg [15:0] address;
   reg [15:0] left, right;
   reg [31:0] product;
   assign uart_tx = exit_code[0];
   assign axi_violation = 0;
   always @(posedge clk) begin
     address <= rst ? 0 : address + 1;
-    if (uart_rx) begin large[address] <= {product, 4'd5}; small[address[9:0]] <= product[17:0]; end
-    word <= large[address ^ 11'd77];
+    if (uart_rx) begin
+      large[address[10:0]] <= {product, 4'd5};
+      small[address[9:0]] <= product[17:0];
+      deep[address] <= product[19:18];
+    end
+    word <= large[address[10:0] ^ 11'd77];
     half <= small[address[9:0] ^ 10'd7];
+    bits <= deep[address ^ 16'd3];
     left <= word[15:0];
     right <= half[15:0];
     product <= left * right;
-    exit_code <= product + {word[35:4]};
+    exit_code <= product + {word[35:4]} + bits;
     exit_valid <= product == exit_code;
   end
 endmodule
@@ -269,14 +277,20 @@ def mapped(design, tmp_path_factory):
     return xilinx7.synthesise(design, directory, lines.append), lines
 
 
+@pytest.fixture(scope="module")
+def uncascaded(design, tmp_path_factory):
+    """The design synthesised as for openXC7."""
+    return xilinx7.synthesise(design, tmp_path_factory.mktemp("uncascaded"), lambda line: None, cascade=False)
+
+
 @pytest.fixture
-def out(design, mapped, tmp_path, monkeypatch):
+def out(design, mapped, uncascaded, tmp_path, monkeypatch):
     """A folder for `fides build` in which synthesis has been done, whatever the preset."""
-    for toolchain in ("vivado", "openxc7"):
+    for toolchain, found in (("vivado", mapped[0]), ("openxc7", uncascaded)):
         folder = tmp_path / "out" / toolchain
         folder.mkdir(parents=True)
-        for name in ("synthesis.json", xilinx7.NETLIST):
-            shutil.copy(mapped[0].path.parent / name, folder)
+        for name in ("synthesis.json", xilinx7.NETLIST, "timing.txt"):
+            shutil.copy(found.path.parent / name, folder)
     monkeypatch.setattr(
         Design, "sources", property(lambda self: self.__dict__.get("sources", design.__dict__["sources"]))
     )
@@ -321,9 +335,9 @@ def calls(folder):
 
 def test_synthesis_counts_estimates_and_recalls(design, mapped, monkeypatch):
     found, lines = mapped
-    assert found.needed["RAMB36"] == 3 and found.needed["DSP48E1"] >= 1
+    assert found.needed["RAMB36"] == 7 and found.needed["DSP48E1"] >= 1
     # At least the blink, the reset's and the address.
-    assert found.needed["FF"] >= 27 + 3 + 11 and found.needed["LUT"] > 10
+    assert found.needed["FF"] >= 27 + 3 + 16 and found.needed["LUT"] > 10
     assert 0 < found.path_ns < 20
     assert found.estimate_mhz == pytest.approx(1000 / 1.5 / found.path_ns, abs=0.01)
     assert any(line.startswith(f"estimate of Fmax on AC701: {found.estimate_mhz:.1f} MHz") for line in lines)
@@ -349,7 +363,7 @@ def test_too_large_is_said_before_place_and_route(design, mapped):
     small = replace(design, board=replace(design.board, capacity={**design.board.capacity, "RAMB36": 2}))
     small.__dict__["sources"] = design.sources
     lines = []
-    with pytest.raises(UserError, match=r"does not fit xc7a200t-2fbg676: it needs 3 RAMB36 of 2, 1 too many"):
+    with pytest.raises(UserError, match=r"does not fit xc7a200t-2fbg676: it needs 7 RAMB36 of 2, 5 too many"):
         xilinx7.synthesise(small, mapped[0].path.parent, lines.append)
     assert lines
 
@@ -608,7 +622,7 @@ def open_tools(fakes, tmp_path, monkeypatch):
     return fakes
 
 
-def test_openxc7(out, open_tools, mapped, design, monkeypatch, capsys):
+def test_openxc7(out, open_tools, uncascaded, design, monkeypatch, capsys):
     """Commands and options, what is read of the log, and that it is recalled."""
     arguments = ("--out", str(out), "--toolchain", "openxc7", "--seeds", "2", "--jobs", "1")
     code, text, error = fides(monkeypatch, capsys, *arguments)
@@ -632,7 +646,7 @@ def test_openxc7(out, open_tools, mapped, design, monkeypatch, capsys):
     result = openxc7.build(design, out / "openxc7", Options((1, 2)), lambda line: None)
     assert result.best.used == {"LUT": 3, "FF": 2311, "RAMB36": 14, "DSP48E1": 16}
     assert result.tools["nextpnr-xilinx"] == "0.8.2-1"
-    assert result.synthesised == mapped[0].needed
+    assert result.synthesised == uncascaded.needed
     assert (open_tools / "open-calls").read_text().count("nextpnr-xilinx") == 2  # recalled
 
 
@@ -801,14 +815,33 @@ def test_carries_are_led_out_of_chains(tmp_path):
     assert carry_taps.tap_carries(module) == 0
 
 
-def test_cascaded_block_ram_is_refused(mapped, tmp_path):
-    """nextpnr-xilinx would fail in the router, after minutes."""
-    netlist = json.loads(mapped[0].path.read_text())
-    cell = next(c for c in netlist["modules"]["board_top"]["cells"].values() if c["type"] == "RAMB36E1")
-    assert cell["parameters"]["RAM_EXTENSION_A"] == "NONE"
-    cell["parameters"]["RAM_EXTENSION_A"] = "UPPER"
-    path = tmp_path / "netlist.json"
-    path.write_text(json.dumps(netlist))
-    with pytest.raises(UserError, match="cannot route the 1 cascaded block RAMs .* --memory 256"):
-        openxc7._prepare(replace(mapped[0], path=path), tmp_path)
-    assert not (tmp_path / openxc7.PLACED).exists()
+def cascades(netlist):
+    """Of the RAMB36 of a netlist: RAM_EXTENSION of both ports, and how many wires go from one to another."""
+    cells = json.loads(netlist.read_text())["modules"]["board_top"]["cells"].values()
+    rams = [cell for cell in cells if cell["type"] == "RAMB36E1"]
+    extensions = Counter(cell["parameters"][f"RAM_EXTENSION_{port}"] for cell in rams for port in "AB")
+    outward, inward = (
+        {bit for cell in rams for port in "AB" for bit in cell["connections"].get(f"CASCADE{way}{port}", [])}
+        for way in ("OUT", "IN")
+    )
+    return extensions, len(outward & inward - {"0", "1", "x"})
+
+
+def test_openxc7_gets_no_cascaded_block_ram(out, open_tools, mapped, uncascaded, monkeypatch, capsys):
+    """nextpnr-xilinx fails in the router on the pairs that Yosys makes of 64 Ki words unless told not to."""
+    extensions, wires = cascades(mapped[0].path)
+    assert extensions["LOWER"] and extensions["LOWER"] == extensions["UPPER"] and wires
+    fides(monkeypatch, capsys, "--out", str(out), "--toolchain", "openxc7")
+    assert cascades(out / "openxc7" / openxc7.PLACED) == (Counter(NONE=2 * 6), 0)
+    assert uncascaded.needed["RAMB36"] == mapped[0].needed["RAMB36"]
+
+
+def test_memories_are_mapped_as_synth_xilinx_does(tmp_path):
+    """But for cascades: the commands are those that Yosys gives itself."""
+    (tmp_path / "one.v").write_text("module one(input a, output b); assign b = a; endmodule\n")
+    script = "read_verilog one.v\necho on\nsynth_xilinx -family xc7 -top one -run map_memory:map_ffram\n"
+    log = tools.run_yosys(script, tmp_path, "commands").read_text()
+    given = [line for line in re.findall(r"^yosys> (.*)", log, re.MULTILINE) if "synth_xilinx" not in line]
+    assert given[0].startswith("memory_libmap ") and " -D HAS_CASCADE " in given[0]
+    own = xilinx7._SYNTH_UNCASCADED.replace("\\\n  ", "").splitlines()
+    assert own[1:-1] == [given[0].replace("-D HAS_CASCADE ", ""), *given[1:]]

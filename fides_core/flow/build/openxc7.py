@@ -116,20 +116,8 @@ def _version(program: Path) -> str:
 
 
 def _prepare(mapped: xilinx7.Mapped, directory: Path) -> tuple[str, int]:
-    """placed.json, the netlist as it is placed; returns its key, and how many carries have been led out.
-
-    Raises UserError for memories that nextpnr-xilinx cannot route: it does not put the halves of a cascade on
-    top of each other."""
+    """placed.json, the netlist as it is placed; returns its key, and how many carries have been led out."""
     netlist = json.loads(mapped.path.read_text())
-    cascades = sum(
-        cell["type"] == "RAMB36E1" and cell["parameters"].get("RAM_EXTENSION_A", "NONE") != "NONE"
-        for cell in netlist["modules"][TOP]["cells"].values()
-    )
-    if cascades:
-        raise UserError(
-            f"nextpnr-xilinx cannot route the {cascades} cascaded block RAMs that Yosys makes of a memory of "
-            f"more than 256 KiB: try --memory 256, or Vivado"
-        )
     taps = tap_carries(netlist["modules"][TOP])
     text = json.dumps(netlist)
     replace_file(directory / PLACED, text)
@@ -224,7 +212,8 @@ def build(design: Design, directory: Path, options: Options, report: Report) -> 
     """As toolchain.py says."""
     chip_database(design.board), xray_part(design.board)  # before the work
     version = _version(_find(PLACER))
-    mapped = xilinx7.synthesise(design, directory, report)
+    # nextpnr-xilinx does not put the halves of a cascade on top of each other, and cannot route their wire.
+    mapped = xilinx7.synthesise(design, directory, report, cascade=False)
     netlist, taps = _prepare(mapped, directory)
     report(f"carries led out of their chains by LUTs: {taps}")
 

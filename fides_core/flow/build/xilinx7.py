@@ -40,12 +40,24 @@ NETLIST = "netlist.json"
 # them: what they drive becomes an input.
 _UNTIMED = ("BUFG", "IBUF", "IBUFDS", "MMCME2_BASE", "OBUF")
 
+_SYNTH = "synth_xilinx -family xc7 -flatten -top {top}"
+
+# synth_xilinx has no option for it, so its step map_memory is written out here: the commands that it gives
+# with -family xc7, without "-D HAS_CASCADE".
+_SYNTH_UNCASCADED = f"""\
+{_SYNTH} -run begin:map_memory
+memory_libmap -logic-cost-rom 0.015625 -lib +/xilinx/lutrams_xc5v.txt -lib +/xilinx/brams_xc4v.txt \\
+  -D HAS_SIZE_36 -D HAS_MIXWIDTH_SDP -no-auto-huge
+techmap -map +/xilinx/lutrams_xc5v_map.v
+techmap -map +/xilinx/brams_xc6v_map.v
+{_SYNTH} -run map_ffram:"""
+
 # Block RAM stays block RAM; nextpnr does not know the cells that stand for scopes.
 _SCRIPT = (
     """\
 read_verilog -sv {sources}
 scratchpad -set abc9.D {target}
-synth_xilinx -family xc7 -flatten -top {top}
+{synth}
 delete t:$scopeinfo
 tee -q -o cells.json stat -json
 write_json {netlist}
@@ -130,9 +142,10 @@ class Mapped:
         return {"estimate": {"mhz": self.estimate_mhz, "path_ns": self.path_ns, "factor": FACTOR}}
 
 
-def _synthesise(design: Design, directory: Path) -> Mapped:
+def _synthesise(design: Design, directory: Path, cascade: bool) -> Mapped:
     """netlist.json, synthesis.log and timing.txt, the longest path."""
     script = _SCRIPT.format(
+        synth=(_SYNTH if cascade else _SYNTH_UNCASCADED).format(top=TOP),
         sources=" ".join(design.sources),
         top=TOP,
         target=TARGET_PS,
@@ -147,13 +160,15 @@ def _synthesise(design: Design, directory: Path) -> Mapped:
     return Mapped(directory / NETLIST, made_of, result["cells"], result["path_ns"])
 
 
-def synthesise(design: Design, directory: Path, report: Report) -> Mapped:
+def synthesise(design: Design, directory: Path, report: Report, cascade: bool = True) -> Mapped:
     """Map a design with Yosys, or recall it, and report sites and the estimate.
 
+    ``cascade``: whether two RAMB36 may share one bit of a memory of 64 Ki words by the wire between neighbours
+    (Xilinx, UG473, "Cascadable Block RAM"); without, lookup tables choose between them.
     Raises ToolMissing without Yosys, UserError when it fails or the design does not fit the part.
     """
     report("synthesis ...")
-    mapped = _synthesise(design, directory)
+    mapped = _synthesise(design, directory, cascade)
     sites = ", ".join(f"{count} {kind}" for kind, count in mapped.needed.items())
     report(f"synthesis: {sites}")
     check_fits(design, mapped.needed)
