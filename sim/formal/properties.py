@@ -24,8 +24,7 @@ PROPERTIES = {
             mutants={
                 "asks again": Mutant(_CORE + "atomics", "((step == AtomicStep.READ) | self.we)",
                                      "((step == AtomicStep.READ) | reading | self.we)"),
-                "not judged": Mutant(_CORE + "atomics", "Mux(self.refused, AtomicStep.FAULT, AtomicStep.READ)",
-                                     "AtomicStep.READ"),
+                "not judged": Mutant(_CORE + "atomics", "Mux(self.refused, AtomicStep.FAULT, ", "("),
             },
         ),
         Property(

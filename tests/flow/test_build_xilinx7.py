@@ -277,6 +277,26 @@ def mapped(design, tmp_path_factory):
     return xilinx7.synthesise(design, directory, lines.append), lines
 
 
+def test_the_shortest_path_is_taken(design, tmp_path, monkeypatch):
+    """Of the targets that the mapper gets, and netlist, cells and timing are that target's."""
+    read, seen = xilinx7.longest_path_ns, []
+
+    def longest_path_ns(text):
+        seen.append(text)
+        return [5.5, 5.25, 5.75][len(seen) - 1]
+
+    monkeypatch.setattr(xilinx7, "longest_path_ns", longest_path_ns)
+    found = xilinx7.synthesise(design, tmp_path, lambda line: None)
+    assert len(seen) == len(xilinx7.TARGETS_PS) == 3 and all(read(text) > 0 for text in seen)
+    assert (found.path_ns, found.target_ps) == (5.25, xilinx7.TARGETS_PS[1])
+    assert found.checks()["estimate"]["target_ps"] == xilinx7.TARGETS_PS[1]
+    assert (tmp_path / "timing.txt").read_text() == seen[1]
+    cells = json.loads(found.path.read_text())["modules"]["board_top"]["cells"].values()
+    assert sum(cell["type"] == "FDRE" for cell in cells) == found.cells["FDRE"] > 0
+    # Recalled, not made again.
+    assert xilinx7.synthesise(design, tmp_path, lambda line: None) == found and len(seen) == 3
+
+
 @pytest.fixture(scope="module")
 def uncascaded(design, tmp_path_factory):
     """The design synthesised as for openXC7."""
@@ -477,7 +497,7 @@ def test_vivado_reads_back(design, mapped, out, fake_vivado):
     other.__dict__["sources"] = {**design.sources, "fides_soc.v": design.sources["fides_soc.v"] + "\n"}
     for name in (xilinx7.NETLIST, "synthesis.json"):
         (directory / name).unlink()
-    small = xilinx7.Mapped(directory / xilinx7.NETLIST, "", mapped[0].cells, mapped[0].path_ns)
+    small = replace(mapped[0], path=directory / xilinx7.NETLIST, key="")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(xilinx7, "_synthesise", lambda *arguments: small)
         assert not vivado.build(other, directory, options, lambda line: None).runs
@@ -748,7 +768,9 @@ def test_program_that_hangs(tmp_path):
 
 def test_timing_script_is_shared():
     """The estimate is of the same kind as the paths of `fides synth`."""
-    assert synthesis.TIMING in xilinx7._SCRIPT and synthesis.TIMING in synthesis._SCRIPT
+    commands = synthesis.TIMING.format(top="board_top")
+    assert commands.replace("timing.txt", "timing-8000.txt") in xilinx7._MAP.format(target=8000)
+    assert synthesis.TIMING in synthesis._SCRIPT
 
 
 def carry(name, s, di, ci, cyinit, co, o):

@@ -26,10 +26,10 @@ def map_design(
 ) -> tuple[str, dict[str, Any]]:
     """Run a Yosys script on a design, or recall what it gave.
 
-    The script finds the design's sources where it runs, and leaves ``outputs`` there, files that are kept
-    in ``directory`` beside synthesis.log, and cells.json (``stat -json``). Returns the key of all that made
-    them, and the result: "cells" of the top level by type, with what ``read`` finds in the folder. Raises
-    ToolMissing without Yosys, UserError when it fails.
+    The script finds the design's sources where it runs. It, or ``read``, leaves ``outputs`` there, files that
+    are kept in ``directory`` beside synthesis.log, and cells.json (``stat -json``). Returns the key of all
+    that made them, and the result: "cells" of the top level by type, with what ``read`` finds in the folder.
+    Raises ToolMissing without Yosys, UserError when it fails.
     """
     made_of = key(script, tools.yosys_version(), *design.sources.values())
     kept = directory / "synthesis.json"
@@ -49,9 +49,10 @@ def map_design(
         finally:
             if (scratch / log.name).exists():
                 publish(scratch, directory, [log.name])
+        found = read(scratch)
         statistics = json.loads((scratch / "cells.json").read_text())
         cells = dict(sorted(statistics["modules"]["\\" + TOP]["num_cells_by_type"].items()))
-        result = {"key": made_of, "cells": cells, **read(scratch)}
+        result = {"key": made_of, "cells": cells, **found}
         publish(scratch, directory, outputs)
     replace_file(kept, json.dumps(result, indent=2) + "\n")
     return made_of, result
