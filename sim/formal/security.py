@@ -252,7 +252,6 @@ class SecurityTop(CoreTop):
         atomic = plain & x.control.atomic & ~self.m_valid
         begun = (step != AtomicStep.CHECK) | self.probe(1, "core.execute.atomics.loaded")
         self.helper(~begun | atomic, "atomic")
-        self.later(step.matches(AtomicStep.CHECK, AtomicStep.FAULT) | ~blocked, "atomic_at_home", 1)
         waits = (
             (self.m_valid & self.memory.access)
             | (step == AtomicStep.READING) | (step == AtomicStep.WRITING)
