@@ -10,6 +10,7 @@ from rich.table import Table
 
 from fides_core.errors import UserError
 from fides_core.flow import bench, coremark, history, placement_results, tools
+from fides_core.flow.build import results as builds
 from fides_core.flow.synthesis import MHZ_NOTE, PART, Result
 from fides_core.flow.verilog import replace_file
 
@@ -73,8 +74,8 @@ def load_demo(path: Path) -> dict[str, Any]:
 
 
 def load_measured(directory: Path) -> dict[str, Any]:
-    """What `fides bench`, `fides place` and `fides history` left in the folder ``directory``, as far as they
-    were run.
+    """What `fides bench`, `fides place`, `fides build` and `fides history` left in the folder ``directory``,
+    as far as they were run.
 
     Raises UserError when it is not what they write.
     """
@@ -88,6 +89,8 @@ def load_measured(directory: Path) -> dict[str, Any]:
     if (directory / placement_results.OUTPUT.name).exists():
         placed = placement_results.load_placement(directory / placement_results.OUTPUT.name)
         found["placement"] = {**placed, "outdated": placement_results.outdated(placed)}
+    if built := builds.load_builds(directory / "boards"):
+        found["builds"] = built
     if (directory / history.OUTPUT.name).exists():
         found["history"] = history.OUTPUT.name
     return found
@@ -195,6 +198,7 @@ def _sections(report: Mapping[str, Any]) -> list[tuple[str, list[str], list[list
             "the two say how big the bases are, no more.",
         ),
         *(placement_results.sections(report["placement"]) if "placement" in report else []),
+        *builds.sections(report.get("builds", []), BASE, EXTENDED),
         ("Security units, each alone", ["unit", *_FIGURES.values()], units, ""),
         ("Attacks", ["attack", f"on {BASE}", f"on {EXTENDED}"], attacks, ""),
         (
@@ -252,7 +256,7 @@ def write_report(
 ) -> tuple[Path, Path]:
     """Write report.json and report.md to ``directory``, show the tables on ``console``; returns both paths.
 
-    Benchmarks and history are in it when ``directory`` has them.
+    Benchmarks, builds for boards and history are in it when ``directory`` has them.
 
     Raises UserError when results are missing or the files cannot be written.
     """
