@@ -173,6 +173,28 @@ def sim(
     raise typer.Exit(0 if outcome.exit_code == 0 else 1)
 
 
+_AS_THEY_ARE = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False}
+
+
+@app.command(context_settings=_AS_THEY_ARE)
+def ld(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[OPTION | FILE]...", help="Objects, archives, options as GNU ld has them."),
+    ] = None,
+) -> None:
+    """Link objects, archives and a policy into an image for the monitor.
+
+    Beside what compiler drivers pass (-o, -L, -l, -u, --defsym, --wrap, --start-group, -Map and so on):
+    --policy FILE, without which all is one compartment; --preset NAME (fides), --base for --preset base;
+    --memory BYTES of the system; --runtime FILE, an archive that may mint and revoke pointers. Options that
+    mean nothing for an image are ignored, those it cannot have are refused.
+    """
+    from fides_core.software.linker.command import run_command
+
+    raise typer.Exit(run_command(arguments or []))
+
+
 @app.command()
 def load(
     port: Annotated[str, typer.Argument(help="Serial port of the board, such as /dev/ttyUSB0.")],

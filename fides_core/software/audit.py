@@ -14,7 +14,8 @@ from fides_core.errors import UserError
 from fides_core.isa.instructions import BY_NAME, find
 from fides_core.isa.xfides import MAX_COMPARTMENTS, PadKind, pad_fields
 
-from .policy import PolicySection, check_image
+from .layout import GUARD
+from .policy_section import PolicySection, check_image
 
 __all__ = ["Audit", "audit_image"]
 
@@ -69,7 +70,7 @@ class Audit:
         self.problems.append(f"{address:#x}{f' ({names})' if names else ''}: {what}")
 
     def _range(self, name: str, start: int, end: int, cid: int) -> None:
-        if start != end and self.words.get(end - 4) != BY_NAME["ebreak"].match:
+        if start != end and self.words.get(end - 4) != (GUARD << 16 | GUARD):
             self._problem(end - 4, f"the range of {name} does not end in a trap")
         for address in range(start, end, 4):
             word = self.words.get(address)
@@ -77,7 +78,7 @@ class Audit:
                 self._problem(address, f"a hole in the range of {name}")
                 continue
             # 0 is illegal by definition, and what the assembler pads with.
-            if word and find(word, xfides=self.xfides) is None:
+            if word not in (0, GUARD << 16 | GUARD) and find(word, xfides=self.xfides) is None:
                 self._problem(address, f"{word:#010x} is no instruction of this core")
             straddling = word >> 16 | self.words.get(address + 4, 0) << 16 & 0xFFFFFFFF
             if self.xfides and pad_fields(straddling) is not None:

@@ -11,7 +11,7 @@ from fides_core.isa.instructions import BY_NAME
 from fides_core.isa.xfides import PadKind, checkcap, pad_fields
 from fides_core.software.audit import Audit, audit_image
 from fides_core.software.image import build_image, with_argument
-from fides_core.software.policy import check_image
+from fides_core.software.policy_section import check_image
 
 NOP = BY_NAME["addi"].match
 TRAP = BY_NAME["ebreak"].match

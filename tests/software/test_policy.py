@@ -13,15 +13,8 @@ from fides_core.config import PRESETS
 from fides_core.errors import UserError
 from fides_core.flow import tools
 from fides_core.software.image import SW
-from fides_core.software.policy import (
-    COMPARTMENT,
-    HEADER,
-    SECTION,
-    STATIC,
-    Policy,
-    check_image,
-    static_cookie,
-)
+from fides_core.software.policy import Policy, static_cookie
+from fides_core.software.policy_section import COMPARTMENT, HEADER, SECTION, STATIC, check_image
 
 from .conftest import run_image
 
