@@ -16,7 +16,16 @@ from fides_core.isa.assembler import write_headers
 
 from .policy_section import format_header
 
-__all__ = ["ARCHITECTURE", "BUILD", "CFLAGS", "SW", "Compiler", "library_folders", "run_tool", "toolchain_version"]
+__all__ = [
+    "ARCHITECTURE",
+    "BUILD",
+    "CFLAGS",
+    "SW",
+    "Compiler",
+    "library_folders",
+    "run_tool",
+    "toolchain_version",
+]
 
 SW = tools.ROOT / "sw"
 BUILD = tools.ROOT / "build" / "sw"
@@ -58,7 +67,8 @@ def library_folders() -> tuple[Path, ...]:
     folders = dict.fromkeys(Path(word[2:]) for word in words if word.startswith("-L"))
     found = tuple(folder for folder in folders if folder.is_dir())
     if not any((folder / "libc.a").exists() for folder in found):
-        raise tools.ToolMissing("picolibc", "run `apt-get install picolibc-riscv64-unknown-elf` or `make setup`")
+        how = "run `apt-get install picolibc-riscv64-unknown-elf` or `make setup`"
+        raise tools.ToolMissing("picolibc", how)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Objects as ``fides cc`` makes them, by GCC and the step that inserts landing pads: for tests of the linker."""
+"""Objects as ``fides cc`` makes them, but by GCC and the step that inserts landing pads."""
 
 import re
 import subprocess

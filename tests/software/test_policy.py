@@ -181,7 +181,7 @@ def load(tmp_path):
     def load(text):
         (tmp_path / "one.c").write_text("")
         (tmp_path / "policy.toml").write_text(text)
-        return Policy.load(tmp_path / "policy.toml")
+        return Policy.load(tmp_path / "policy.toml", files=True)
 
     return load
 
@@ -189,7 +189,8 @@ def load(tmp_path):
 def test_description(load, tmp_path):
     policy = load(PLAIN)
     assert [compartment.cid for compartment in policy.compartments] == [1, 2]
-    assert policy.compartments[0].sources == (tmp_path / "one.c",)
+    assert policy.compartments[0].sources == ("one.c",)
+    assert policy.file("one.c") == tmp_path / "one.c"
     assert policy.row(policy.compartments[0]) == (0b100, 0, 0, 0)
 
 
@@ -231,4 +232,4 @@ def test_missing_description(tmp_path):
 
 def test_the_programs_in_the_tree_have_good_policies():
     for path in SW.rglob("policy.toml"):
-        Policy.load(path)
+        Policy.load(path, files=True)

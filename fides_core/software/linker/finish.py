@@ -9,10 +9,10 @@ from fnmatch import fnmatchcase
 from fides_core.errors import UserError
 from fides_core.isa.instructions import BY_NAME
 from fides_core.isa.xfides import SIZE_BITS, PadKind, checkcap, pack_pointer, pad_fields
+from fides_core.software.image_file import ImageFile
 from fides_core.software.policy import Compartment, Policy, PolicyError, matrix_row, static_cookie
 from fides_core.software.policy_section import COMPARTMENT, HEADER, MAGIC, SECTION, STATIC, VERSION
 
-from .image_file import ImageFile
 from .placement import COMPLETE, LinkedObject, Placement
 from .references import Uses
 

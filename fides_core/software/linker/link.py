@@ -5,22 +5,26 @@ metadata entries, the second time with every piece of code in its owner's range.
 """
 
 import os
+import re
+import struct
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from fides_core.config import Config, preset
 from fides_core.errors import UserError
-from fides_core.isa.xfides import ZONE_ALIGN
+from fides_core.isa.xfides import MAX_COMPARTMENTS, ZONE_ALIGN
+from fides_core.software.audit import Audit, Expected, Piece, refuse
+from fides_core.software.image_file import ImageFile
 from fides_core.software.layout import Layout, linker_script
 from fides_core.software.policy import Compartment, Located, Policy, PolicyError, policy_error
-from fides_core.software.policy_section import COMPARTMENT, HEADER, NAME_BYTES, STATIC
+from fides_core.software.policy_section import COMPARTMENT, HEADER, NAME_BYTES, SECTION, STATIC, PolicySection
 from fides_core.software.toolchain import Compiler, library_folders, run_tool, toolchain_version
 
 from .arguments import Input, LinkArguments
 from .finish import Memory, Pad, StaticObject, fill_policy, set_pads, static_objects, tag_pointers
-from .image_file import ImageFile
 from .objects import ObjectFile, archive_member
 from .placement import COMPLETE, RESTRICTED, LinkedObject, Placement, place
 from .references import Uses, find_uses
@@ -48,8 +52,14 @@ class Linked:
     uses: Uses
     pads: tuple[Pad, ...]
     statics: tuple[StaticObject, ...]
-    cells: dict[int, StaticObject]
+    expected: Expected
     config: Config
+
+    def audit(self) -> list[str]:
+        """What is wrong with the image: nothing, or it may not run."""
+        section = PolicySection.parse(self.image.section(SECTION))
+        section.check(self.config.core.xfides.compartments if self.config.core.xfides else MAX_COMPARTMENTS)
+        return Audit(self.image, section, self.config, self.expected).run()
 
 
 def single_compartment(name: str) -> Policy:
@@ -230,11 +240,38 @@ class _Link:
         if compartment in (COMPLETE, RESTRICTED):
             raise PolicyError(f"the program begins at {entry}, which is fluid code")
         pads = set_pads(image, objects, placement, uses, self.policy) if self.xfides else []
-        cells = tag_pointers(image, found)
+        tag_pointers(image, found)
         fill_policy(image, self.policy, entry, compartment, found, self.memory(len(found)))
-        return Linked(
-            image, self.policy, tuple(objects), placement, uses, tuple(pads), tuple(found), cells, self.config
+        mints = struct.iter_unpack("<QII", image.section(".fides.mints"))
+        expected = Expected(
+            {pad.address: pad.word for pad in pads},
+            tuple(self.pieces(objects, placement)),
+            frozenset(address for address, _, _ in mints),
         )
+        finished = ImageFile(bytes(image.contents), self.arguments.output.name)
+        return Linked(
+            finished, self.policy, tuple(objects), placement, uses, tuple(pads), tuple(found), expected,
+            self.config,
+        )  # fmt: skip
+
+    def pieces(self, objects: list[LinkedObject], placement: Placement) -> Iterator[Piece]:
+        """All code of the image, from GNU ld's map: section, address, size and object are on a line, or the
+        section's name on one of its own before."""
+        line = re.compile(r"^ (\S+)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+) o(\d{5})\.o$", re.M)
+        for match in line.finditer((self.work / "image.map").read_text()):
+            section, address, size, number = match.groups()
+            item = objects[int(number)]
+            owner = next(
+                (
+                    placement.owners[int(number), one.number]
+                    for one in item.file.sections
+                    if one.name == section and one.code and one.bytes
+                ),
+                None,
+            )
+            if owner is not None and int(size, 16):
+                plain = not item.file.flags
+                yield Piece(int(address, 16), int(size, 16), owner, str(item.file), plain, item.runtime)
 
     def link(self, objects: list[LinkedObject], placement: Placement, statics: int) -> Path:
         """The second time: every section with code where it belongs."""
@@ -295,6 +332,10 @@ def link(arguments: LinkArguments) -> Linked:
             if arguments.policy is None:
                 raise UserError(str(error)) from None
             raise policy_error(policy.path, error) from None
+        try:
+            refuse(output.name, linked.audit())
+        except ValueError as error:
+            raise UserError(f"{output.name}: {error}") from None
         partial = Path(work) / "finished.elf"
         partial.write_bytes(linked.image.contents)
         partial.chmod(0o755 & ~_umask())
