@@ -26,3 +26,7 @@ def main() -> None:
     from fides_core import cli
 
     cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -103,7 +103,7 @@ class _Driver:
         own_march = [option for option in self.arguments.options if option.startswith(("-march=", "-mcpu="))]
         if own_march:
             flags.pop()
-        flags += ["-isystem", str(runtime_include()), "-isystem", str(PICOLIBC), f"-D__FIDES__={int(self.core.xfides)}"]
+        flags += ["-isystem", str(PICOLIBC), f"-D__FIDES__={int(self.core.xfides)}"]
         if not any(option.startswith("-std=") for option in self.arguments.options) and language == "c":
             flags.append("-std=gnu17")
         return flags
@@ -267,17 +267,14 @@ class _Driver:
                 command += [f"--{name}", value]
         command += ["--preset", arguments.preset, *words]
         if "-r" not in words:
-            library = "libfides.a" if arguments.show_only else str(runtime_library(arguments.preset, self.core.march))
+            library = "libfides.a" if arguments.show_only else str(
+                runtime_library(arguments.preset, self.core.march, xfides=self.core.xfides)
+            )
             if arguments.libraries:
                 command += ["--start-group", "--runtime", library, "-lc", "-lm", "-lgcc", "--end-group"]
             elif arguments.startup:
                 command += ["--runtime", library]
         return command
-
-
-def runtime_include() -> Path:
-    """The headers of the runtime library that user code may include."""
-    return Path(__file__).resolve().parents[2] / "sw" / "libfides" / "include"
 
 
 def _write(path: str, text: str) -> None:

@@ -12,12 +12,13 @@ from fides_core.errors import UserError
 from fides_core.isa.assembler import ACCESS_SIZES, statement_templates
 from fides_core.isa.csrs import XfidesCSR
 
-__all__ = ["CLANG", "clang", "encodings_header", "plugin", "root"]
+__all__ = ["CLANG", "LLVM", "clang", "clang_version", "encodings_header", "plugin", "root", "run_tool"]
 
 SOURCES = Path(__file__).with_name("plugin")
 LLVM = 19
 CLANG = f"clang-{LLVM}"
-_NEEDS = {CLANG: f"clang-{LLVM}", f"clang++-{LLVM}": f"clang-{LLVM}", f"llvm-config-{LLVM}": f"llvm-{LLVM}-dev"}
+_NEEDS = {CLANG: f"clang-{LLVM}", f"clang++-{LLVM}": f"clang-{LLVM}", f"llvm-config-{LLVM}": f"llvm-{LLVM}-dev",
+          f"llvm-ar-{LLVM}": f"llvm-{LLVM}"}  # fmt: skip
 
 
 def root() -> Path:
@@ -83,7 +84,7 @@ def plugin() -> Path:
     Raises UserError when clang or LLVM's headers are missing, or the plugin does not compile.
     """
     header = encodings_header()
-    version = _version()
+    version = clang_version()
     directory = root() / "build" / "compiler"
     path = directory / f"fides-{_key(version, header)}.so"
     if path.exists():
@@ -97,7 +98,14 @@ def plugin() -> Path:
     return path
 
 
-def _version() -> str:
+def run_tool(tool: str, *arguments: str) -> None:
+    """Runs a tool of LLVM. Raises UserError with its first words."""
+    done = subprocess.run([_find(tool), *arguments], capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        raise UserError(f"{tool}: {(done.stderr.splitlines() or ['no message'])[0]}")
+
+
+def clang_version() -> str:
     """Clang's version without starting it, which takes as long as a small compilation: the file that it is."""
     file = Path(clang()).resolve()
     status = file.stat()
