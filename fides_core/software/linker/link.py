@@ -239,6 +239,9 @@ class _Link:
             for (number, section), owner in placement.owners.items()
             if entry in objects[number].file.defined and objects[number].file.defined[entry][0] == section
         )
+        wanted = self.policy.entry_compartment
+        if wanted is not None and wanted != compartment:
+            raise PolicyError(f"the entry {entry} is in {compartment}, not in {wanted}", wanted.line)
         if compartment in (COMPLETE, RESTRICTED):
             raise PolicyError(f"the program begins at {entry}, which is fluid code")
         pads = set_pads(image, objects, placement, uses, self.policy) if self.xfides else []
