@@ -18,6 +18,7 @@ from typer.exceptions import TyperException
 
 from fides_core.config import ABLATIONS, PRESETS
 from fides_core.errors import UserError
+from fides_core.software.policy_commands import policy_app
 
 # The modules of the flow are imported by the commands that use them: it takes a while, and --help should not.
 
@@ -29,6 +30,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(policy_app, name="policy")
 
 _PRESETS_HELP = f"Presets, one or more of: {', '.join(PRESETS)} (default: all)."
 PresetsArgument = Annotated[list[str] | None, typer.Argument(metavar="[PRESET]...", help=_PRESETS_HELP)]
@@ -193,6 +196,24 @@ def ld(
     from fides_core.software.linker.command import run_command
 
     raise typer.Exit(run_command(arguments or []))
+
+
+@app.command()
+def objdump(
+    image: Annotated[Path, typer.Argument(help="An image for the monitor (ELF).")],
+    only: Annotated[
+        str | None,
+        typer.Option("--range", metavar="NAME", help="Only that compartment, or complete_fluid, monitor, ..."),
+    ] = None,
+    lines: Annotated[
+        bool, typer.Option("--lines", help="With the lines of sources that are compiled with -g.")
+    ] = False,
+) -> None:
+    """List the code of an image: Xfides instructions by name, addresses by compartment."""
+    from fides_core.software.objdump import listing
+
+    for line in listing(image, only=only, source=lines):
+        print(line)
 
 
 @app.command()

@@ -65,7 +65,8 @@ class Compartment:
 class Policy:
     """A program's policy. Sizes in bytes; ``objects`` and ``stack_objects`` are numbers of metadata entries.
 
-    ``path``: its file; what it names is relative to that file's folder. ``entry``: symbol of the first
+    ``path``: its file; what it names is relative to that file's folder. Fluid code is given by files and, for
+    ``fides ld``, by functions, as in a compartment. ``entry``: symbol of the first
     function and ``entry_compartment`` where it is, None for what ``fides ld`` takes by itself; ``rest``: the
     compartment of code that no other pattern names; ``heap_bytes`` None: not said; ``scenarios``: list of
     attacks, see scenarios.py. ``load`` raises UserError, naming file and line, when the description
@@ -78,6 +79,8 @@ class Policy:
     entry_compartment: Located | None = None
     complete_fluid: tuple[Located, ...] = ()
     restricted_fluid: tuple[Located, ...] = ()
+    complete_functions: tuple[Located, ...] = ()
+    restricted_functions: tuple[Located, ...] = ()
     statics: tuple[Located, ...] = ()  # symbols whose address escapes
     include: tuple[Path, ...] = ()
     heap_bytes: int | None = None
@@ -166,9 +169,9 @@ class Policy:
         """Raises PolicyError for what ``image.py`` cannot build: it wants files that exist, and an entry."""
         if self.entry is None or self.entry_compartment is None:
             raise PolicyError("entry is missing")
-        for compartment in self.compartments:
-            for name in (*compartment.functions, *(compartment.entries or ())):
-                raise PolicyError(f"{name}: only fides ld places functions", name.line)
+        entries = [name for compartment in self.compartments for name in compartment.entries or ()]
+        for name in (*(name for _, name in self.function_patterns()), *entries):
+            raise PolicyError(f"{name}: only fides ld places functions", name.line)
         listed = [name for compartment in self.compartments for name in compartment.sources]
         for name in (*listed, *self.complete_fluid, *self.restricted_fluid):
             if not self.file(name).exists():
@@ -185,6 +188,18 @@ class Policy:
             "complete_fluid": (0, self.complete_fluid),
             **{compartment.name: (compartment.cid, compartment.sources) for compartment in self.compartments},
         }
+
+    def function_patterns(self) -> list[tuple[str, Located]]:
+        """(owner, pattern) of all functions that are placed by themselves."""
+        return [
+            *(("restricted_fluid", name) for name in self.restricted_functions),
+            *(("complete_fluid", name) for name in self.complete_functions),
+            *(
+                (compartment.name, name)
+                for compartment in self.compartments
+                for name in compartment.functions
+            ),
+        ]
 
     def row(self, compartment: Compartment) -> tuple[int, ...]:
         """The compartment's row of the access matrix, as 64-bit words. Calls inside it need no bit."""
@@ -353,7 +368,7 @@ class _Reader:
     def policy(self) -> Policy:
         self.known(_TOP)
         self.known(("function", "compartment"), "entry")
-        self.known(("complete", "restricted"), "fluid")
+        self.known(("complete", "restricted", "complete_functions", "restricted_functions"), "fluid")
         self.known(_MEMORY, "memory")
         if not self.table("compartments"):
             raise PolicyError("there are no compartments")
@@ -365,6 +380,8 @@ class _Reader:
             entry_compartment=self.text("entry", "compartment"),
             complete_fluid=self.texts("fluid", "complete"),
             restricted_fluid=self.texts("fluid", "restricted"),
+            complete_functions=self.texts("fluid", "complete_functions"),
+            restricted_functions=self.texts("fluid", "restricted_functions"),
             statics=self.texts("statics"),
             include=self.files(self.texts("include")),
             rest=self.text("rest"),

@@ -80,13 +80,12 @@ class LinkArguments:
     relocatable: bool = False
     strip: bool = False
     version: bool = False
-    report: Path | None = None
     ignored: list[str] = field(default_factory=list)
 
 
 _LONG = {  # options that take a value, as -name, --name or --name=value -> field
     "output": "output", "policy": "policy", "preset": "preset", "memory": "memory", "entry": "entry",
-    "Map": "map", "library-path": "L", "library": "l", "runtime": "runtime", "report": "report",
+    "Map": "map", "library-path": "L", "library": "l", "runtime": "runtime",
 }  # fmt: skip
 _SHORT = {"-o": "output", "-e": "entry", "-L": "L", "-l": "l"}
 
@@ -177,7 +176,7 @@ def _store(arguments: LinkArguments, name: str, value: str) -> None:
                 arguments.memory_bytes = int(value, 0)
             except ValueError:
                 raise UserError(f"--memory {value}: not a number of bytes") from None
-        case "output" | "policy" | "map" | "report":
+        case "output" | "policy" | "map":
             setattr(arguments, name, Path(value))
         case _:
             setattr(arguments, name, value)

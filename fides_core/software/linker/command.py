@@ -6,6 +6,7 @@ from fides_core.errors import UserError
 from fides_core.software.toolchain import run_tool
 
 from .arguments import parse_arguments
+from .calls import denied_calls, unused_permissions
 from .link import link
 
 __all__ = ["run_command"]
@@ -29,6 +30,11 @@ def run_command(words: list[str]) -> int:
         run_tool("ld", "-r", *arguments.passed, *search, *texts, "-o", arguments.output)
         return 0
     linked = link(arguments)
-    for warning in linked.placement.warnings:
+    warnings = list(linked.placement.warnings)
+    if arguments.policy is not None:
+        warnings += unused_permissions(linked.policy, linked)
+        if linked.config.core.xfides:
+            warnings += denied_calls(linked)
+    for warning in warnings:
         print(f"fides: warning: {warning}", file=sys.stderr)
     return 0

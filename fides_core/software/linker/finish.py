@@ -13,8 +13,9 @@ from fides_core.software.image_file import ImageFile
 from fides_core.software.policy import Compartment, Policy, PolicyError, matrix_row, static_cookie
 from fides_core.software.policy_section import COMPARTMENT, HEADER, MAGIC, SECTION, STATIC, VERSION
 
-from .placement import COMPLETE, LinkedObject, Placement
+from .placement import COMPLETE, RESTRICTED, LinkedObject, Placement
 from .references import Uses
+from .veneers import needs_veneers
 
 __all__ = ["Memory", "Pad", "StaticObject", "fill_policy", "set_pads", "static_objects", "tag_pointers"]
 
@@ -121,6 +122,8 @@ def _check_entries(with_pad: set, objects: Sequence[LinkedObject], uses: Uses, n
     for place, names in uses.functions.items():
         owner = uses.owners.get(place)
         if owner in (None, COMPLETE) or place in with_pad:
+            continue
+        if owner == RESTRICTED and needs_veneers(objects[place[0]]):
             continue
         wanted = place in named[owner] if owner in named else uses.entry(place)
         if wanted:

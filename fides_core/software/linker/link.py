@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fides_core.config import Config, preset
 from fides_core.errors import UserError
-from fides_core.isa.xfides import MAX_COMPARTMENTS, ZONE_ALIGN
+from fides_core.isa.xfides import MAX_COMPARTMENTS, ZONE_ALIGN, checkcap
 from fides_core.software.audit import Audit, Expected, Piece, refuse
 from fides_core.software.image_file import ImageFile
 from fides_core.software.layout import Layout, linker_script
@@ -28,6 +28,7 @@ from .finish import Memory, Pad, StaticObject, fill_policy, set_pads, static_obj
 from .objects import ObjectFile, archive_member
 from .placement import COMPLETE, RESTRICTED, LinkedObject, Placement, place
 from .references import Uses, find_uses
+from .veneers import add_veneers
 
 __all__ = ["Linked", "link"]
 
@@ -230,13 +231,17 @@ class _Link:
         entry = self.entry(objects)
         placement = place(objects, self.policy, entry=entry, xfides=self.xfides)
         uses = find_uses(objects, placement)
-        image = ImageFile(self.link(objects, placement, statics).read_bytes())
+        path, veneers = self.link(objects, placement, uses, statics)
+        image = ImageFile(path.read_bytes())
         found = static_objects(image)
         compartment = next(
             owner
             for (number, section), owner in placement.owners.items()
             if entry in objects[number].file.defined and objects[number].file.defined[entry][0] == section
         )
+        wanted = self.policy.entry_compartment
+        if wanted is not None and wanted != compartment:
+            raise PolicyError(f"the entry {entry} is in {compartment}, not in {wanted}", wanted.line)
         if compartment in (COMPLETE, RESTRICTED):
             raise PolicyError(f"the program begins at {entry}, which is fluid code")
         pads = set_pads(image, objects, placement, uses, self.policy) if self.xfides else []
@@ -244,7 +249,8 @@ class _Link:
         fill_policy(image, self.policy, entry, compartment, found, self.memory(len(found)))
         mints = struct.iter_unpack("<QII", image.section(".fides.mints"))
         expected = Expected(
-            {pad.address: pad.word for pad in pads},
+            {pad.address: pad.word for pad in pads}
+            | {image.addresses[name]: checkcap(0) for name in veneers},
             tuple(self.pieces(objects, placement)),
             frozenset(address for address, _, _ in mints),
         )
@@ -273,8 +279,11 @@ class _Link:
                 plain = not item.file.flags
                 yield Piece(int(address, 16), int(size, 16), owner, str(item.file), plain, item.runtime)
 
-    def link(self, objects: list[LinkedObject], placement: Placement, statics: int) -> Path:
-        """The second time: every section with code where it belongs."""
+    def link(
+        self, objects: list[LinkedObject], placement: Placement, uses: Uses, statics: int
+    ) -> tuple[Path, list[str]]:
+        """The second time: every section with code where it belongs. Returns the image and the functions that
+        have veneers."""
         names = self.own_objects(statics)
         generated = names[1:]
         owners: dict[str, list[str]] = {owner: [] for owner in self.policy.owners()}
@@ -293,6 +302,13 @@ class _Link:
             for owner, sections in by_owner.items():
                 owners[owner].append(f"{item.link_name}({' '.join(sections)})")
             names.append(item.link_name)
+        veneer_object, veneers = (None, [])
+        if self.xfides:
+            veneer_object, veneers = add_veneers(objects, placement, uses, self.compiler)
+        if veneer_object:
+            owners[RESTRICTED].append(f"{veneer_object}(.text.veneer.*)")
+            names.append(veneer_object)
+            generated.append(veneer_object)
         layout = self.layout(owners, statics, objects)
         empty = (f"{item.link_name}(.text)" for item in objects)
         layout = replace(layout, generated=generated, discarded=(*layout.discarded, *empty))
@@ -309,7 +325,7 @@ class _Link:
             for item in objects:
                 text = text.replace(item.link_name, str(item.file))
             raise UserError(text) from None
-        return self.work / "image.elf"
+        return self.work / "image.elf", veneers
 
 
 def link(arguments: LinkArguments) -> Linked:

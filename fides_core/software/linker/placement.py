@@ -128,19 +128,16 @@ class _Placer:
     def function_owners(self, item: ObjectFile) -> dict[int, str]:
         """Section -> the compartment that a pattern of functions gives it to."""
         by_place: dict[tuple[int, int], tuple[str, str]] = {}
-        for compartment in self.policy.compartments:
-            for text in compartment.functions:
-                for function in item.functions:
-                    if not _function_match(item, function, text):
-                        continue
-                    self.used.add((compartment.name, text.line, text))
-                    place = function.section, function.offset
-                    owner, name = by_place.setdefault(place, (compartment.name, function.name))
-                    if owner != compartment.name:
-                        raise PolicyError(
-                            f"the function {name} of {item} is in {owner} and in {compartment.name}",
-                            text.line,
-                        )
+        for owner, text in self.policy.function_patterns():
+            for function in item.functions:
+                if not _function_match(item, function, text):
+                    continue
+                self.used.add((owner, text.line, text))
+                known, name = by_place.setdefault((function.section, function.offset), (owner, function.name))
+                if known != owner:
+                    raise PolicyError(
+                        f"the function {name} of {item} is in {known} and in {owner}", text.line
+                    )
         owners: dict[int, str] = {}
         for function in item.functions if by_place else ():
             owner, _ = by_place.get((function.section, function.offset), (None, None))
@@ -214,6 +211,10 @@ class _Placer:
 
     def check_used(self, owners: dict[tuple[int, int], str]) -> None:
         filled = set(owners.values())
+        for owner, text in self.policy.function_patterns():
+            if (owner, text.line, text) not in self.used:
+                what = "no function matches" if _is_pattern(text) else "unknown function"
+                raise PolicyError(f"{owner}: {what} {text}", text.line)
         for compartment in self.policy.compartments:
             self.check_compartment(compartment)
             if compartment.name not in filled:
@@ -223,10 +224,6 @@ class _Placer:
                 self.warn(name.line, f"nothing that is linked is {name}")
 
     def check_compartment(self, compartment: Compartment) -> None:
-        for text in compartment.functions:
-            if (compartment.name, text.line, text) not in self.used:
-                what = "no function matches" if _is_pattern(text) else "unknown function"
-                raise PolicyError(f"{compartment.name}: {what} {text}", text.line)
         for text in compartment.sources:
             if (compartment.name, text.line, text) not in self.used:
                 if ":" in text or text.endswith(".a"):  # not all of an archive is linked
