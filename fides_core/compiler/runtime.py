@@ -41,7 +41,7 @@ def runtime_library(preset: str, march: str, *, xfides: bool) -> Path:
     """The archive for cores of ``march``. Raises UserError when it does not compile or a tool is missing."""
     directory = plugin_build.root() / "build" / "compiler"
     kind = "fides" if xfides else "base"
-    path = directory / f"{kind}-{_key(march, xfides)}" / "libfides.a"
+    path = directory / f"runtime-{kind}-{_key(march, xfides)}" / "libfides.a"
     if path.exists():
         return path
     directory.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def runtime_library(preset: str, march: str, *, xfides: bool) -> Path:
             print("fides cc: building the runtime library, once ...", file=sys.stderr, flush=True)
             with tempfile.TemporaryDirectory(dir=directory, prefix=".runtime-") as work:
                 _build(Path(work), preset, march, xfides)
-                for old in directory.glob(f"{kind}-*"):
+                for old in directory.glob(f"runtime-{kind}-*"):
                     shutil.rmtree(old, ignore_errors=True)
                 path.parent.mkdir()
                 os.replace(Path(work) / "libfides.a", path)
