@@ -44,7 +44,7 @@ _TARGET = (
     "-fno-pic", "-msmall-data-limit=0", "-fno-common", "-ftls-model=local-exec", "-fno-addrsig",
     "-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-nostdlibinc",
 )  # fmt: skip
-_CODE = ("-mllvm", "-trap-unreachable")
+_CODE = ("-mllvm", "-trap-unreachable", "-fno-crash-diagnostics")
 
 
 @dataclass(frozen=True)

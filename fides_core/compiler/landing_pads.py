@@ -19,7 +19,9 @@ NOTE_CHECKS = 2
 
 #: What clang ends the statements of the pass with.
 _OWN = "# fides"
-_MINT = statement_templates()["mint"].partition("{")[0]
+#: mint as clang writes it: numbers in decimal, whatever base the pass gave them in.
+_FIELDS = [int(field, 0) for field in re.findall(r"0x[0-9a-f]+|\b\d+\b", statement_templates()["mint"].partition("{")[0])]
+_MINT = re.compile(rf"\s*\.insn\s+r\s+{_FIELDS[0]}, {_FIELDS[1]}, {_FIELDS[2]}, .*{_OWN}\s*$")
 _SETJMP = frozenset({"setjmp", "_setjmp", "__fides_setjmp"})
 _CALLS = frozenset({"call", "jal", "tail", "j"})
 _LABELLED = re.compile(r"^\s*[\w.$]+\s*:")
@@ -82,7 +84,7 @@ class _Inserter:
         ]
 
     def line(self, source: str) -> None:
-        if source.startswith("\t.insn") and source.rstrip().endswith(_OWN) and source.strip().startswith(_MINT):
+        if _MINT.match(source):
             label = f".Lfides_mint{self.mints}"
             self.mints += 1
             self.output += [f"{label}:", source, *_record(".fides.mints", label, 0)]
@@ -117,9 +119,7 @@ class _Inserter:
 
 def _interesting(line: str) -> bool:
     """Whether a line can need more than to be copied; most do not, and looking closer takes ten times as long."""
-    return (
-        ":" in line or "call" in line or ".size" in line or "setjmp" in line or (_MINT in line and _OWN in line)
-    )
+    return ":" in line or "call" in line or ".size" in line or "setjmp" in line or _MINT.match(line) is not None
 
 
 def insert_pads(text: str, *, checks: bool, norvc: frozenset[str] = frozenset()) -> str:

@@ -103,6 +103,9 @@ private:
   bool isDirect(Instruction &I, Use &U) {
     for (const Access &At : accessesOf(I, A.DL))
       if (At.Operand == U.getOperandNo()) {
+        // clang 19 cannot write the address of a global as a memory operand (%pcrel_lo without its %pcrel_hi).
+        if (isa<CallBase>(I) && !isa<IntrinsicInst>(I) && isa<GlobalValue>(rootOf(U.get())))
+          return false;
         if (!provenInBounds(U.get(), At.Bytes, A))
           return false;
         ++Proven;
@@ -340,6 +343,7 @@ static void tagLocals(Function &F, Analyses &A, Report &R) {
   Instruction *Begin = &*F.getEntryBlock().getFirstNonPHIOrDbgOrAlloca();
   IRBuilder<> B(Begin);
   Value *Mark = Instructions(B).readMark();
+  SmallVector<IntrinsicInst *> Gone;
   for (auto &[Local, Uses] : Escaping) {
     const DataLayout &DL = A.DL;
     if (!Local->isStaticAlloca() || Local->comesBefore(Begin) == false)
@@ -358,8 +362,7 @@ static void tagLocals(Function &F, Analyses &A, Report &R) {
     for (Use *U : Uses.Escaping)
       Replace.replace(*U);
     // Two objects must not share memory while pointers to both are live.
-    for (IntrinsicInst *Lifetime : Uses.Lifetimes)
-      Lifetime->eraseFromParent();
+    Gone.append(Uses.Lifetimes);
     R.count("objects.locals_minted");
   }
   for (IntrinsicInst *Start : Starts)
@@ -370,6 +373,8 @@ static void tagLocals(Function &F, Analyses &A, Report &R) {
     B.SetInsertPoint(Exit);
     Instructions(B).restoreMark(Mark);
   }
+  for (IntrinsicInst *Lifetime : Gone)
+    Lifetime->eraseFromParent();
   R.count("functions.with_minted_locals");
 }
 
