@@ -29,10 +29,12 @@ int main(void)
   for (int i = 0; i < 40; i++)
     work(c, i);
   printf("%u %u %u %llu\n", c->byte, c->half, c->word, (unsigned long long)c->wide);
-  printf("%d %d\n", atomic_flag_test_and_set(&c->flag), atomic_flag_test_and_set(&c->flag));
+  int before = atomic_flag_test_and_set(&c->flag);
+  printf("%d %d\n", before, atomic_flag_test_and_set(&c->flag));
   atomic_exchange(&shared, 9);
   uint8_t expected = c->byte;
-  printf("%d %d %d\n", shared, atomic_compare_exchange_strong(&c->byte, &expected, 200), c->byte);
+  int exchanged = atomic_compare_exchange_strong(&c->byte, &expected, 200);
+  printf("%d %d %d\n", shared, exchanged, c->byte);
   free(c);
   return 0;
 }

@@ -61,7 +61,8 @@ int main(void)
     snprintf(key, sizeof key, "key%d", i * 31 % 50);
     *lookup(&t, key) += i;
   }
-  printf("%zu %d %d\n", t.used, *lookup(&t, "key7"), *lookup(&t, "none"));
+  int seven = *lookup(&t, "key7"), none = *lookup(&t, "none");
+  printf("%zu %d %d\n", t.used, seven, none);
   for (size_t i = 0; i < t.room; i++)
     for (struct entry *e = t.slots[i], *next; e; e = next) {
       next = e->next;

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdint.h>
 
-static int through_register(int *at)
+__attribute__((noinline)) static int through_register(int *at)
 {
 #ifdef __riscv
   int result;
@@ -13,7 +13,7 @@ static int through_register(int *at)
 #endif
 }
 
-static int through_memory(const int *at)
+__attribute__((noinline)) static int through_memory(const int *at)
 {
 #ifdef __riscv
   int result;
@@ -24,7 +24,7 @@ static int through_memory(const int *at)
 #endif
 }
 
-static void store(int *at, int value)
+__attribute__((noinline)) static void store(int *at, int value)
 {
 #ifdef __riscv
   __asm__ volatile("sw %1, %0" : "=m"(*at) : "r"(value));

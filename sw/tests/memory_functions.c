@@ -21,9 +21,9 @@ int main(void)
   heap[2].a = 9;
   copy(heap, &heap[2], sizeof *heap);
   printf("%d %s %.1f\n", heap[0].a, heap[1].text, heap[2].d);
-  char bytes[32];
+  signed char bytes[32];
   for (int i = 0; i < 32; i++)
-    bytes[i] = (char)i;
+    bytes[i] = (signed char)i;
   memmove(bytes + 3, bytes, 20);
   memmove(bytes, bytes + 5, 20);
   copy(bytes + 32, bytes, 0);

@@ -34,8 +34,7 @@ public:
 
 private:
   static bool isTagged(GetElementPtrInst &GEP) {
-    Value *Root = rootOf(&GEP);
-    return !isa<AllocaInst>(Root) && !isa<GlobalValue>(Root) && !GEP.getType()->isVectorTy();
+    return !isPlainAddress(rootOf(&GEP)) && !GEP.getType()->isVectorTy();
   }
 
   /// Whether the value goes anywhere but into accesses and comparisons, which do without index and cookie.

@@ -96,8 +96,7 @@ static std::vector<Request> collect(Function &F, Analyses &A, Keys &Known, Repor
     for (Instruction &I : Block)
       for (const Access &Of : accessesOf(I, A.DL)) {
         R.count("accesses.all");
-        Value *Root = rootOf(Of.pointer());
-        if (isa<AllocaInst>(Root) || isa<GlobalValue>(Root))
+        if (isPlainAddress(rootOf(Of.pointer())))
           continue; // by tagObjects: proven
         Request Q{&I, Of, takeApart(Of.pointer(), A.DL, A.LI, &Block), 0, {0, 0}};
         Q.Key = Known.number(Q.At);

@@ -19,6 +19,16 @@ Analyses::Analyses(Function &F, FunctionAnalysisManager &FAM)
       SE(FAM.getResult<ScalarEvolutionAnalysis>(F)), TTI(FAM.getResult<TargetIRAnalysis>(F)),
       DL(F.getParent()->getDataLayout()) {}
 
+/// The variable of the thread whose address `V` is.
+static const GlobalVariable *threadLocal(const Value *V) {
+  auto *Call = dyn_cast<IntrinsicInst>(V);
+  if (!Call || Call->getIntrinsicID() != Intrinsic::threadlocal_address)
+    return nullptr;
+  return dyn_cast<GlobalVariable>(Call->getArgOperand(0));
+}
+
+bool isPlainAddress(const Value *V) { return isa<AllocaInst>(V) || isa<GlobalValue>(V) || threadLocal(V); }
+
 std::optional<uint64_t> knownSize(const Value *Object, const DataLayout &DL) {
   TypeSize Size = TypeSize::getFixed(0);
   if (auto *Local = dyn_cast<AllocaInst>(Object)) {
@@ -29,6 +39,8 @@ std::optional<uint64_t> knownSize(const Value *Object, const DataLayout &DL) {
   } else if (auto *Global = dyn_cast<GlobalVariable>(Object)) {
     if (!Global->getValueType()->isSized() || Global->hasExternalWeakLinkage())
       return std::nullopt;
+    Size = DL.getTypeAllocSize(Global->getValueType());
+  } else if (auto *Global = threadLocal(Object)) {
     Size = DL.getTypeAllocSize(Global->getValueType());
   } else {
     return std::nullopt;
@@ -68,12 +80,18 @@ static std::optional<StringRef> cellOf(const Value *V) {
   return std::nullopt;
 }
 
+/// Whether the local lives as long as its function runs.
+static bool isStaticLocal(const Value *V) {
+  auto *Local = dyn_cast<AllocaInst>(V);
+  return Local ? Local->isStaticAlloca() : threadLocal(V) != nullptr;
+}
+
 Value *objectBehind(Value *V) {
   if (cellOf(V))
     return cast<GlobalVariable>(cast<LoadInst>(V)->getPointerOperand())->getInitializer();
   if (auto *Call = dyn_cast<CallInst>(V); Call && isOwn(*Call) && Call->arg_size() == 2)
-    if (auto *Local = dyn_cast<AllocaInst>(Call->getArgOperand(0)); Local && Local->isStaticAlloca())
-      return Local;
+    if (Value *From = Call->getArgOperand(0); isStaticLocal(From))
+      return From;
   return V;
 }
 
@@ -315,13 +333,26 @@ static void mintArguments(IntrinsicInst &Start, Report &R) {
   R.count("objects.argument_lists");
 }
 
+/// Size of a local in bytes, which the running program may have to compute.
+static Value *sizeOf(Instruction &Object, const DataLayout &DL, IRBuilder<> &B) {
+  auto *Local = dyn_cast<AllocaInst>(&Object);
+  if (!Local || Local->isStaticAlloca())
+    return B.getInt64(knownSize(&Object, DL).value_or(0));
+  Value *Bytes = B.getInt64(DL.getTypeAllocSize(Local->getAllocatedType()));
+  if (Local->isArrayAllocation())
+    Bytes = B.CreateMul(Bytes, B.CreateZExtOrTrunc(Local->getArraySize(), B.getInt64Ty()));
+  // More than an entry can hold must not look small: mint refuses sizes with any of bits 31..24 set.
+  Value *Limit = B.getInt64(1 << 24);
+  return isa<ConstantInt>(Bytes) ? Bytes : B.CreateSelect(B.CreateICmpULT(Bytes, Limit), Bytes, Limit);
+}
+
 static void tagLocals(Function &F, Analyses &A, Report &R) {
-  SmallVector<AllocaInst *> Locals;
+  SmallVector<Instruction *> Locals;
   SmallVector<IntrinsicInst *> Starts, Stacks;
   for (BasicBlock &Block : F)
     for (Instruction &I : Block) {
-      if (auto *Local = dyn_cast<AllocaInst>(&I))
-        Locals.push_back(Local);
+      if (isa<AllocaInst>(I) || threadLocal(&I))
+        Locals.push_back(&I);
       auto *Intrinsic = dyn_cast<IntrinsicInst>(&I);
       if (Intrinsic && Intrinsic->getIntrinsicID() == Intrinsic::vastart)
         Starts.push_back(Intrinsic);
@@ -329,8 +360,8 @@ static void tagLocals(Function &F, Analyses &A, Report &R) {
                         Intrinsic->getIntrinsicID() == Intrinsic::stackrestore))
         Stacks.push_back(Intrinsic);
     }
-  std::vector<std::pair<AllocaInst *, ObjectUses>> Escaping;
-  for (AllocaInst *Local : Locals) {
+  std::vector<std::pair<Instruction *, ObjectUses>> Escaping;
+  for (Instruction *Local : Locals) {
     ObjectUses Uses(*Local, F, A);
     R.count("accesses.proven_local", Uses.Proven);
     if (!Uses.Escaping.empty())
@@ -345,20 +376,9 @@ static void tagLocals(Function &F, Analyses &A, Report &R) {
   Value *Mark = Instructions(B).readMark();
   SmallVector<IntrinsicInst *> Gone;
   for (auto &[Local, Uses] : Escaping) {
-    const DataLayout &DL = A.DL;
-    if (!Local->isStaticAlloca() || Local->comesBefore(Begin) == false)
-      B.SetInsertPoint(Local->getNextNode());
-    else
-      B.SetInsertPoint(Begin);
-    Value *Bytes = ConstantInt::get(B.getInt64Ty(), DL.getTypeAllocSize(Local->getAllocatedType()));
-    if (Local->isArrayAllocation())
-      Bytes = B.CreateMul(Bytes, B.CreateZExtOrTrunc(Local->getArraySize(), B.getInt64Ty()));
-    if (!isa<ConstantInt>(Bytes)) {
-      // More than an entry can hold must not look small: mint refuses sizes with any of bits 31..24 set.
-      Value *Limit = B.getInt64(1 << 24);
-      Bytes = B.CreateSelect(B.CreateICmpULT(Bytes, Limit), Bytes, Limit);
-    }
-    LocalReplacement Replace(Instructions(B).mint(Local, Bytes));
+    bool Late = Local->getParent() != Begin->getParent() || !Local->comesBefore(Begin);
+    B.SetInsertPoint(Late ? Local->getNextNode() : Begin);
+    LocalReplacement Replace(Instructions(B).mint(Local, sizeOf(*Local, A.DL, B)));
     for (Use *U : Uses.Escaping)
       Replace.replace(*U);
     // Two objects must not share memory while pointers to both are live.

@@ -82,6 +82,8 @@ struct Analyses {
 
 /// Size of the object in bytes, when it is a local or a global whose size is sure at compile time.
 std::optional<uint64_t> knownSize(const llvm::Value *Object, const llvm::DataLayout &DL);
+/// Whether `V` is the address of an object as the linker or the stack has it, without index and cookie.
+bool isPlainAddress(const llvm::Value *V);
 /// The local or global that `Pointer` is computed from by address arithmetic alone, or what else is at its beginning.
 llvm::Value *rootOf(llvm::Value *Pointer);
 /// Whether `Bytes` at `Pointer` are inside an object of known size whatever the program does.
