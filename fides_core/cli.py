@@ -179,6 +179,19 @@ def sim(
 _AS_THEY_ARE = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False}
 
 
+@app.command(context_settings=_AS_THEY_ARE, add_help_option=False)
+def cc(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[OPTION | FILE]...", help="As clang and gcc have them")
+    ] = None,
+) -> None:
+    """Compile C and assembly, with landing pads and checked pointers."""
+    # The command's entry point calls this itself, before it imports this module (compiler/command.py).
+    from fides_core.compiler.driver import run_command
+
+    raise typer.Exit(run_command(arguments or []))
+
+
 @app.command(context_settings=_AS_THEY_ARE)
 def ld(
     arguments: Annotated[

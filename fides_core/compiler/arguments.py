@@ -11,8 +11,8 @@ __all__ = ["CompilerArguments", "Input", "parse_arguments"]
 #: Options whose value is the next word.
 _WITH_VALUE = frozenset({
     "-D", "-U", "-I", "-include", "-imacros", "-isystem", "-idirafter", "-iquote", "-iprefix", "-iwithprefix",
-    "-iwithprefixbefore", "-isysroot", "-MF", "-MT", "-MQ", "-Xclang", "-Xpreprocessor", "-Xassembler", "-mllvm",
-    "--param", "-target", "-arch", "-aux-info", "-dumpbase", "-dumpdir", "-working-directory", "-G",
+    "-iwithprefixbefore", "-isysroot", "-MF", "-MT", "-MQ", "-Xclang", "-Xpreprocessor", "-Xassembler",
+    "-mllvm", "--param", "-target", "-arch", "-aux-info", "-dumpbase", "-dumpdir", "-working-directory", "-G",
 })  # fmt: skip
 #: The linker's: (option, also attached).
 _LINKER_WITH_VALUE = frozenset({"-L", "-l", "-u", "-z", "-T", "-e", "-Xlinker", "-rpath", "-soname"})
@@ -64,13 +64,12 @@ class Input:
 
 @dataclass
 class CompilerArguments:
-    """``options``: clang's, in order. ``inputs``: sources and the linker's words, in order. ``step``: what is made
-    last: preprocess, syntax, assembly, object or image. ``linker``: what the linker is told before the inputs.
-    ``asked``: an option such as -dumpmachine that is a question alone."""
+    """``options``: clang's, in order. ``inputs``: sources and the linker's words, in order. ``step``: what is
+    made last: preprocess, syntax, assembly, object or image. ``asked``: an option such as -dumpmachine that
+    is a question alone."""
 
     options: list[str] = field(default_factory=list)
     inputs: list[Input] = field(default_factory=list)
-    linker: list[str] = field(default_factory=list)
     step: str = "image"
     output: str | None = None
     preset: str = "fides"
@@ -209,7 +208,7 @@ class _Parser:
             self.only_files = True
         elif self.linker(word):
             pass
-        elif word.startswith(("-dump", "-print-", "--print-", "-v")) and not word.startswith(("-dumpbase", "-dumpdir")):
+        elif word.startswith(("-dumpm", "-dumpv", "-print-", "--print-", "-v")):
             result.verbose |= word == "-v"
             result.asked |= word != "-v"
             result.options.append(word)

@@ -1,5 +1,5 @@
-"""The entry point of the ``fides`` command: the compiler's, which makefiles run a thousand times, does not wait for
-the modules of the others."""
+"""The entry point of ``fides``: the compiler, which makefiles run a thousand times, does not wait for the
+modules of the other commands."""
 
 import sys
 

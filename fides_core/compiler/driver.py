@@ -23,8 +23,9 @@ __all__ = ["HELP", "run_command"]
 HELP = """\
 usage: fides cc [OPTION | FILE]...
 
-Compile C and assembly for compartments and fat pointers, and link them into an image: clang with a pass plugin.
-Takes the options of clang and gcc that a makefile passes (-c, -S, -E, -o, -I, -D, -O2, -g, -MMD, -l, -Wl, and so on).
+Compile C and assembly for compartments and fat pointers, and link them into an image: clang with a pass
+plugin. Takes the options of clang and gcc that a makefile passes (-c, -S, -E, -o, -I, -D, -O2, -g, -MMD, -l,
+-Wl, and so on).
 
   --preset NAME          the core (default: fides); --base is --preset base, without compartments and checks
   --policy FILE          the compartments of an image (default: one); given on to fides ld
@@ -38,7 +39,7 @@ The exit code is that of the compiler or the linker; 2 for bad input or a missin
 """
 
 PICOLIBC = Path("/usr/lib/picolibc/riscv64-unknown-elf/include")
-#: What every compilation has. Text for `fides ld`: a section for each function; nothing from other compartments.
+#: What every compilation has. A section for each function lets `fides ld` put it into any compartment.
 _TARGET = (
     "--target=riscv64-unknown-elf", "-mabi=lp64", "-mcmodel=medany", "-ffunction-sections", "-fdata-sections",
     "-fno-pic", "-msmall-data-limit=0", "-fno-common", "-ftls-model=local-exec", "-fno-addrsig",
@@ -113,8 +114,6 @@ class _Driver:
         folder = self.work or Path(tempfile.gettempdir())
         return folder / f"{self.made}{suffix}"
 
-    # --- one source -----------------------------------------------------------------------------------------------
-
     def preprocess(self) -> None:
         """-E, -M, -MM and -fsyntax-only: clang's own work."""
         arguments = self.arguments
@@ -127,7 +126,7 @@ class _Driver:
             self.run([*command, "-x", source.language, source.path])
 
     def dependencies(self, source: Input, output: str) -> list[str]:
-        """Where -MD and -MMD write to, and for which target: clang would take our intermediate file's name."""
+        """Where -MD and -MMD write to, and for which target: clang would take the intermediate file."""
         arguments = self.arguments
         if not arguments.dependencies:
             return []
@@ -149,7 +148,20 @@ class _Driver:
         language = source.language
         if "-emit-llvm" in options:
             step = "-S" if wants_assembly else "-c"
-            self.run([*flags, *_CODE, *self.plugin(language), *options, step, "-x", language, source.path, "-o", output])
+            self.run(
+                [
+                    *flags,
+                    *_CODE,
+                    *self.plugin(language),
+                    *options,
+                    step,
+                    "-x",
+                    language,
+                    source.path,
+                    "-o",
+                    output,
+                ]
+            )
             return
         if not xfides:
             step = "-S" if wants_assembly else "-c"
@@ -219,11 +231,13 @@ class _Driver:
     def assembler(self, source: str, output: str) -> list[str]:
         march = [option for option in self.arguments.options if option.startswith(("-march=", "-mcpu="))]
         march = march or [f"-march={self.core.march}"]
-        debug = [option for option in self.arguments.options if option.startswith("-g") and source.endswith(".S")]
-        return [clang(), *_TARGET, *march, *debug, "-Wno-unused-command-line-argument", "-c", "-x", "assembler", source,
-                "-o", output]  # fmt: skip
-
-    # --- all of them ----------------------------------------------------------------------------------------------
+        debug = [
+            option for option in self.arguments.options if option.startswith("-g") and source.endswith(".S")
+        ]
+        quiet = "-Wno-unused-command-line-argument"
+        return [
+            clang(), *_TARGET, *march, *debug, quiet, "-c", "-x", "assembler", source, "-o", output,
+        ]  # fmt: skip
 
     def all(self) -> None:
         arguments = self.arguments
@@ -246,29 +260,39 @@ class _Driver:
             self.compile(source, output)
 
     def link(self) -> None:
-        words = []
-        for item in self.arguments.inputs:
+        arguments, words = self.arguments, []
+        for item in arguments.inputs:
             if item.language is None:
                 words.append(item.path)
                 continue
             made = str(self.temporary(f"-{Path(item.path).stem}.o"))
             self.compile(item, made)
             words.append(made)
-        self.run(self.linker(words))
+        command = self.linker(words)
+        if arguments.show_only or arguments.verbose:
+            print(shlex.join(command), file=sys.stderr)
+        if not arguments.show_only:
+            from fides_core.software.linker.command import run_command as run_linker
+
+            if code := run_linker(command[2:]):
+                raise _Failed(code)
 
     def linker(self, words: list[str]) -> list[str]:
+        """The command line that links ``words`` with the libraries."""
         from .runtime import runtime_library
 
         arguments = self.arguments
-        command = [sys.executable, "-m", "fides_core.cli", "ld", "-o", arguments.output or "a.out"]
+        command = ["fides", "ld", "-o", arguments.output or "a.out"]
         for name in ("policy", "memory"):
             value = getattr(arguments, name)
             if value is not None:
                 command += [f"--{name}", value]
         command += ["--preset", arguments.preset, *words]
         if "-r" not in words:
-            library = "libfides.a" if arguments.show_only else str(
-                runtime_library(arguments.preset, self.core.march, xfides=self.core.xfides)
+            library = (
+                "libfides.a"
+                if arguments.show_only
+                else str(runtime_library(arguments.preset, self.core.march, xfides=self.core.xfides))
             )
             if arguments.libraries:
                 command += ["--start-group", "--runtime", library, "-lc", "-lm", "-lgcc", "--end-group"]
@@ -336,7 +360,9 @@ def run_command(words: list[str]) -> int:
         return subprocess.run([clang(), "--target=riscv64-unknown-elf", *arguments.options]).returncode
     for warning in arguments.warnings:
         print(f"fides cc: warning: {warning}", file=sys.stderr)
-    if not arguments.inputs or not any(item.language or not item.path.startswith("-") for item in arguments.inputs):
+    if not arguments.inputs or not any(
+        item.language or not item.path.startswith("-") for item in arguments.inputs
+    ):
         raise UserError("there are no input files")
     for item in arguments.sources:
         if item.path != "-" and not Path(item.path).exists():

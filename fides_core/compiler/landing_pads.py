@@ -1,7 +1,7 @@
 """Landing pads in the assembly of clang or of a hand, and what the linker is told about them.
 
-Pads have the compartment 0: the linker writes the ids into the linked text. It finds pads, and the ``mint`` of
-function prologues, by records in sections of their own (docs/compiler.md).
+Pads have the compartment 0: the linker writes the ids into the linked text. It finds pads, and the ``mint``
+of function prologues, by records in sections of their own (docs/compiler.md).
 """
 
 import re
@@ -20,7 +20,10 @@ NOTE_CHECKS = 2
 #: What clang ends the statements of the pass with.
 _OWN = "# fides"
 #: mint as clang writes it: numbers in decimal, whatever base the pass gave them in.
-_FIELDS = [int(field, 0) for field in re.findall(r"0x[0-9a-f]+|\b\d+\b", statement_templates()["mint"].partition("{")[0])]
+_FIELDS = [
+    int(field, 0)
+    for field in re.findall(r"0x[0-9a-f]+|\b\d+\b", statement_templates()["mint"].partition("{")[0])
+]
 _MINT = re.compile(rf"\s*\.insn\s+r\s+{_FIELDS[0]}, {_FIELDS[1]}, {_FIELDS[2]}, .*{_OWN}\s*$")
 _SETJMP = frozenset({"setjmp", "_setjmp", "__fides_setjmp"})
 _CALLS = frozenset({"call", "jal", "tail", "j"})
@@ -60,7 +63,9 @@ class _Inserter:
         if kinds:
             kind = min(kinds)  # an entry pad serves an address that is taken, too
             self.output.append(f"\t{landing_pad(0, kind)}\t# landing pad")
-            self.output += _record(".fides.pads", next(label for label in labels if self.symbols.pad(label) == kind), kind)
+            self.output += _record(
+                ".fides.pads", next(label for label in labels if self.symbols.pad(label) == kind), kind
+            )
 
     def setjmp(self, mnemonic: str, function: str) -> None:
         """a0: the buffer; a1: not 0 when this site's handler is armed already."""
@@ -118,16 +123,19 @@ class _Inserter:
 
 
 def _interesting(line: str) -> bool:
-    """Whether a line can need more than to be copied; most do not, and looking closer takes ten times as long."""
-    return ":" in line or "call" in line or ".size" in line or "setjmp" in line or _MINT.match(line) is not None
+    """Whether a line can need more than to be copied; most do not, and looking closer takes ten times as
+    long."""
+    return (
+        ":" in line or "call" in line or ".size" in line or "setjmp" in line or _MINT.match(line) is not None
+    )
 
 
 def insert_pads(text: str, *, checks: bool, norvc: frozenset[str] = frozenset()) -> str:
     """The assembly ``text`` with landing pads and records; unchanged when it has been here before.
 
-    ``checks``: whether the code was compiled with them, for the note. ``norvc``: functions to assemble without
-    compressed instructions. Raises ValueError when setjmp is called by a jump, which has no place for a handler
-    pad, and for strings without an end.
+    ``checks``: whether the code was compiled with them, for the note. ``norvc``: functions to assemble
+    without compressed instructions. Raises ValueError when setjmp is called by a jump, which has no place for
+    a handler pad, and for strings without an end.
     """
     if text.startswith(MARKER):
         return text

@@ -16,8 +16,7 @@ _LOW = (checkcap(0) & 0xFFFF).to_bytes(2, "little")
 
 
 def functions_with_stray_pads(path: Path) -> frozenset[str]:
-    """Names of the functions in the object ``path`` with a pad's bits at an address that is no multiple of 4, or
-    at another that no pad was put at."""
+    """Names of the functions in the object ``path`` with a pad's bits where its records name none."""
     data = path.read_bytes()
     if not _candidates(data):
         return frozenset()

@@ -17,8 +17,12 @@ __all__ = ["CLANG", "LLVM", "clang", "clang_version", "encodings_header", "plugi
 SOURCES = Path(__file__).with_name("plugin")
 LLVM = 19
 CLANG = f"clang-{LLVM}"
-_NEEDS = {CLANG: f"clang-{LLVM}", f"clang++-{LLVM}": f"clang-{LLVM}", f"llvm-config-{LLVM}": f"llvm-{LLVM}-dev",
-          f"llvm-ar-{LLVM}": f"llvm-{LLVM}"}  # fmt: skip
+_NEEDS = {
+    CLANG: f"clang-{LLVM}",
+    f"clang++-{LLVM}": f"clang-{LLVM}",
+    f"llvm-config-{LLVM}": f"llvm-{LLVM}-dev",
+    f"llvm-ar-{LLVM}": f"llvm-{LLVM}",
+}
 
 
 def root() -> Path:
@@ -47,7 +51,7 @@ def _places(statement: str) -> str:
 
 
 def encodings_header() -> str:
-    """The text of ``encodings.h``: the statements that the pass inserts, from the tables of ``fides_core.isa``."""
+    """The text of ``encodings.h``: the statements that the pass inserts."""
     templates = {name: _places(statement) for name, statement in statement_templates().items()}
 
     def table(name: str, prefix: str) -> list[str]:
@@ -106,7 +110,7 @@ def run_tool(tool: str, *arguments: str) -> None:
 
 
 def clang_version() -> str:
-    """Clang's version without starting it, which takes as long as a small compilation: the file that it is."""
+    """Which clang it is, without starting it, which takes as long as a small compilation."""
     file = Path(clang()).resolve()
     status = file.stat()
     return f"{file} {status.st_size} {status.st_mtime_ns}"
@@ -122,8 +126,8 @@ def _build(config: str, directory: Path, header: str, path: Path) -> None:
         sources = sorted(SOURCES.glob("*.cpp"))
         (work / "all.cpp").write_text("".join(f'#include "{source}"\n' for source in sources))
         command = [
-            _find(f"clang++-{LLVM}"), *flags, "-std=c++17", "-O0", "-fno-exceptions", "-fPIC", "-shared", "-fno-rtti", "-Wall", "-Wextra",
-            "-Wno-unused-parameter", "-isystem", f"/usr/lib/llvm-{LLVM}/include", f"-I{work}", f"-I{SOURCES}",
+            _find(f"clang++-{LLVM}"), *flags, "-std=c++17", "-O0", "-fPIC", "-shared", "-fno-exceptions",
+            "-fno-rtti", "-Wall", "-Wextra", "-Wno-unused-parameter", f"-I{work}", f"-I{SOURCES}",
             str(work / "all.cpp"), "-o", str(work / "plugin.so"),
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")

@@ -28,7 +28,11 @@ OPTIONS = (
 
 def _key(march: str, xfides: bool) -> str:
     package = Path(__file__).parent
-    files = [*SOURCES.iterdir(), *(RUNTIME / "include").iterdir(), RUNTIME.parent / "monitor" / "hypercalls.h"]
+    files = [
+        *SOURCES.iterdir(),
+        *(RUNTIME / "include").iterdir(),
+        RUNTIME.parent / "monitor" / "hypercalls.h",
+    ]
     files += [*package.glob("*.py"), *(package / "plugin").iterdir(), *(package.parent / "isa").glob("*.py")]
     hashed = hashlib.sha256(f"{march} {xfides} {plugin_build.clang_version()}".encode())
     for path in sorted(files):
@@ -70,8 +74,21 @@ def _build(work: Path, preset: str, march: str, xfides: bool) -> None:
             continue
         target = work / f"{source.stem}.o"
         checks = [] if source.name in CHECKED else ["-fno-fides-checks"]
-        words = ["--preset", preset, f"-march={march}", *checks, *OPTIONS, *include, "-c", str(source), "-o", str(target)]
+        words = [
+            "--preset",
+            preset,
+            f"-march={march}",
+            *checks,
+            *OPTIONS,
+            *include,
+            "-c",
+            str(source),
+            "-o",
+            str(target),
+        ]
         if run_command(words):
             raise UserError(f"the runtime library does not compile: {source.name}")
         objects.append(target)
-    plugin_build.run_tool(f"llvm-ar-{plugin_build.LLVM}", "rcsD", str(work / "libfides.a"), *map(str, objects))
+    plugin_build.run_tool(
+        f"llvm-ar-{plugin_build.LLVM}", "rcsD", str(work / "libfides.a"), *map(str, objects)
+    )

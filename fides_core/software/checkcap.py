@@ -131,7 +131,9 @@ def insert_landing_pads(text: str, cid: int) -> Inserted:
     Raises ValueError when ``cid`` is not in 0..255, and when setjmp is called by a jump, which has no place
     for a handler pad.
     """
-    lines = [[parse_statement(statement) for statement in split_statements(line)] for line in text.split("\n")]
+    lines = [
+        [parse_statement(statement) for statement in split_statements(line)] for line in text.split("\n")
+    ]
     symbols = Symbols.collect(statement for line in lines for statement in line)
     counts = {PadKind.ENTRY: 0, PadKind.LOCAL: 0, PadKind.HANDLER: 0, "trap": 0}
     output: list[str] = []
