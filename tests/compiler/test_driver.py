@@ -180,7 +180,8 @@ def test_report(cc, tmp_path):
 def test_stray_pads_are_assembled_away(cc, tmp_path):
     # The upper half of the first and the second: 0x000b 0x....0
     (tmp_path / "a.s").write_text(
-        "\t.text\n\t.globl f\n\t.type f,@function\nf:\n\tlbu a2, 0(s6)\n\taddi s0, sp, 16\n\tret\n\t.size f, .-f\n"
+        "\t.text\n\t.globl f\n\t.type f,@function\nf:\n"
+        "\tlbu a2, 0(s6)\n\taddi s0, sp, 16\n\tret\n\t.size f, .-f\n"
     )
     assert cc("-c", "a.s").code == 0
     with (tmp_path / "a.o").open("rb") as stream:

@@ -1,4 +1,4 @@
-"""Legal C programs do the same on the host, without checks and with them; programs with errors are stopped."""
+"""Legal C programs do the same on the host, without checks and with them; those with errors are stopped."""
 
 import shutil
 import subprocess
@@ -93,7 +93,8 @@ ERRORS = {
         "BOUNDS",
     ),
     "carry into the index": (
-        "char *p = malloc(8), *q = malloc(8); use(&p); use(&q); p = p + ((long)q - (long)p) + zero; p[8] = 1;",
+        "char *p = malloc(8), *q = malloc(8); use(&p); use(&q);"
+        "p = p + ((long)q - (long)p) + zero; p[8] = 1;",
         "BOUNDS",
     ),
 }
@@ -111,7 +112,8 @@ def errors_image(tmp_path_factory):
         "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n"
         "extern const volatile unsigned long program_argument;\n"
         "int global[4];\nvolatile int zero;\nvoid *sink;\n"
-        "__attribute__((noinline)) void use(void *p) { sink = p; __asm__ volatile(\"\" : : \"r\"(p) : \"memory\"); }\n"
+        "__attribute__((noinline)) void use(void *p)\n"
+        '{\n  sink = p;\n  __asm__ volatile("" : : "r"(p) : "memory");\n}\n'
         "__attribute__((noinline)) int *leak(void) { int x[3] = {zero}; use(x); return sink; }\n"
         f"{functions}int main(void)\n{{\n  switch (program_argument) {{\n{cases}  }}\n"
         '  puts("survived");\n  return 10;\n}\n'
