@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "internal.h"
+#include "scan.h"
 
 #define CHECKED(name) __fides_##name
 
@@ -12,7 +13,7 @@
 static size_t length_of(const char *text)
 {
   check_extent(text, 1);
-  size_t length = strlen(text);
+  size_t length = scan_length(text);
   check_extent(text, length + 1);
   return length;
 }
@@ -31,13 +32,18 @@ void *CHECKED(memcpy)(void *to, const void *from, size_t count)
 {
   check_extent(to, count);
   check_extent(from, count);
-  return memcpy(to, from, count);
+  copy_up(to, from, count);
+  return to;
 }
 
 void *CHECKED(memmove)(void *to, const void *from, size_t count)
 {
   check_extent(to, count);
   check_extent(from, count);
+  if (((uintptr_t)to & UINT32_MAX) - ((uintptr_t)from & UINT32_MAX) >= count) {
+    copy_up(to, from, count);
+    return to;
+  }
   return memmove(to, from, count);
 }
 
@@ -91,14 +97,17 @@ size_t CHECKED(strnlen)(const char *text, size_t most)
 
 char *CHECKED(strcpy)(char *to, const char *from)
 {
-  CHECKED(memmove)(to, from, length_of(from) + 1);
+  size_t bytes = length_of(from) + 1;
+  check_extent(to, bytes);
+  copy_up(to, from, bytes);
   return to;
 }
 
 char *CHECKED(stpcpy)(char *to, const char *from)
 {
   size_t length = length_of(from);
-  CHECKED(memmove)(to, from, length + 1);
+  check_extent(to, length + 1);
+  copy_up(to, from, length + 1);
   return to + length;
 }
 
@@ -123,36 +132,27 @@ char *CHECKED(strncat)(char *to, const char *from, size_t count)
   return strncat(to, from, count);
 }
 
+/* What is compared is checked: up to the ends, `count` bytes, or the first difference, whatever comes first. */
+int CHECKED(strncmp)(const char *a, const char *b, size_t count)
+{
+  if (!count)
+    return 0;
+  check_extent(a, 1);
+  check_extent(b, 1);
+  size_t at = scan_same(a, b, count - 1);
+  check_extent(a, at + 1);
+  check_extent(b, at + 1);
+  return (unsigned char)a[at] - (unsigned char)b[at];
+}
+
 int CHECKED(strcmp)(const char *a, const char *b)
 {
-  length_of(a);
-  length_of(b);
-  return strcmp(a, b);
+  return CHECKED(strncmp)(a, b, SIZE_MAX);
 }
 
 int CHECKED(strcoll)(const char *a, const char *b)
 {
   return CHECKED(strcmp)(a, b);
-}
-
-/* The strings up to their ends, `count` bytes, or the first difference, whatever comes first. */
-static void check_compared(const char *a, const char *b, size_t count)
-{
-  if (!count)
-    return;
-  check_extent(a, 1);
-  check_extent(b, 1);
-  size_t at = 0;
-  while (at < count - 1 && a[at] == b[at] && a[at])
-    at++;
-  check_extent(a, at + 1);
-  check_extent(b, at + 1);
-}
-
-int CHECKED(strncmp)(const char *a, const char *b, size_t count)
-{
-  check_compared(a, b, count);
-  return strncmp(a, b, count);
 }
 
 int CHECKED(strcasecmp)(const char *a, const char *b)
