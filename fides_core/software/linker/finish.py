@@ -108,7 +108,7 @@ def set_pads(
                 raise UserError(f"{what} is not where a function begins")
             kind = uses.pad(place)
             if owner in named:
-                others = None if kind is None else PadKind.LOCAL
+                others = PadKind.LOCAL if uses.taken(place) else None
                 kind = PadKind.ENTRY if place in named[owner] else others
         pad = Pad(address, owner, cids[owner], None if kind is None else PadKind(kind))
         image.write(address, pad.word.to_bytes(4, "little"))

@@ -38,8 +38,11 @@ class Uses:
         """The kind of pad that the function needs; None for one that no other can enter."""
         if self.entry(place):
             return PadKind.ENTRY
-        taken = any(not use.call for use in self.uses.get(place, ()))
-        return PadKind.LOCAL if taken else None
+        return PadKind.LOCAL if self.taken(place) else None
+
+    def taken(self, place: Place) -> bool:
+        """Whether anyone takes the function's address."""
+        return any(not use.call for use in self.uses.get(place, ()))
 
 
 def find_uses(objects: Sequence[LinkedObject], placement: Placement) -> Uses:
