@@ -192,8 +192,8 @@ class _Placer:
         owners: dict[tuple[int, int], str] = {}
         for number, item in enumerate(self.objects):
             code = [section for section in item.file.sections if section.code and section.bytes]
+            self.file_owner(item.file)  # counts as used
             if not code:
-                self.file_owner(item.file)  # counts as used
                 continue
             by_function = self.function_owners(item.file)
             rest = [section for section in code if section.number not in by_function]
