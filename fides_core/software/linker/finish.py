@@ -103,6 +103,9 @@ def set_pads(
         what = f"the landing pad of {objects[number].file} at {address:#x}"
         if address % 4 or fields is None or fields[0]:
             raise UserError(f"{what} is none, or not aligned, or has an id already")
+        here = {symbol.name for symbol in image.functions.get(address, ())}
+        if here and not here & set(uses.functions.get(place, ())):
+            raise UserError(f"{what} is that of another function, {min(here)}")
         if kind != PadKind.HANDLER and owner != COMPLETE:
             if place not in uses.functions:
                 raise UserError(f"{what} is not where a function begins")

@@ -317,8 +317,9 @@ class _Link:
         (self.work / "names").write_text("\n".join(names))
         try:
             run_tool(
-                "ld", *LD_OPTIONS, *self.arguments.passed, "-T", "image.ld", "-Map", "image.map", "-o",
-                "image.elf", "@names", work=self.work,
+                # The files before the script, which names them in another order.
+                "ld", *LD_OPTIONS, *self.arguments.passed, "@names", "-T", "image.ld", "-Map", "image.map",
+                "-o", "image.elf", work=self.work,
             )  # fmt: skip
         except UserError as error:
             text = str(error)
