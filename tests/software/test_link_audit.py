@@ -135,7 +135,7 @@ def test_the_image_is_right(linked):
 def test_instructions_are_found_at_any_even_address(linked):
     """What the cases below rest on: other's instructions are those of its source."""
     at = address(linked, "other")
-    code = linked.image.bytes(at, 48)
+    code = linked.image.bytes(at, 40)
     names = []
     for step in sweep(code, at):
         row = next((row for row in BY_NAME.values() if step.word & row.mask == row.match), None)
@@ -200,7 +200,7 @@ def record(linked, kind, number, field, change):
     (
         (COMPARTMENT, 1, "end", lambda end: end - 64, "a function that leaves its range|outside all ranges"),
         (COMPARTMENT, 1, "start", lambda start: start + 64, "code outside all ranges"),
-        (HEADER, 0, "complete_start", lambda start: start + 64, "code outside all ranges|in the range of 0"),
+        (HEADER, 0, "complete_start", lambda start: start + 64, "library.o, which is not in the range of complete_fluid"),
         (HEADER, 0, "entry", lambda entry: entry + 4, "the entry is no function"),
         (STATIC, 0, "size", lambda size: size + 8, "no object of 32 bytes is here"),
         (STATIC, 0, "cookie", lambda cookie: cookie % 255 + 1, "has not the tag of the object"),
@@ -218,6 +218,7 @@ def test_compartments_exchanged(linked):
         record(linked, COMPARTMENT, number, "cid", lambda _, other=other: rows[other]["cid"])
         for number, other in ((0, 1), (1, 0))
     ]
+    changes.append(record(linked, HEADER, 0, "entry_compartment", lambda _: 2))
     problems = spoilt(linked, *changes).audit()
     assert any("a landing pad of compartment 2 in the range of 1" in problem for problem in problems)
 
