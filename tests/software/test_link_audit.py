@@ -200,7 +200,7 @@ def record(linked, kind, number, field, change):
     (
         (COMPARTMENT, 1, "end", lambda end: end - 64, "a function that leaves its range|outside all ranges"),
         (COMPARTMENT, 1, "start", lambda start: start + 64, "code outside all ranges"),
-        (HEADER, 0, "complete_start", lambda start: start + 64, "library.o, which is not in the range of complete_fluid"),
+        (HEADER, 0, "complete_start", lambda start: start + 64, "not in the range of complete_fluid"),
         (HEADER, 0, "entry", lambda entry: entry + 4, "the entry is no function"),
         (STATIC, 0, "size", lambda size: size + 8, "no object of 32 bytes is here"),
         (STATIC, 0, "cookie", lambda cookie: cookie % 255 + 1, "has not the tag of the object"),
