@@ -27,7 +27,7 @@ class Layout:
     output sections of their own, by name -> input sections; ``discarded``: input sections that no image
     needs. ``heap_bytes`` None: what memory is left; ``stack_bytes``: of U-mode; ``table_entries``: of the
     metadata table, 8 bytes each. ``generated``: the objects beside monitor.o that the linker makes itself;
-    ``folder``: of these, with a slash."""
+    ``folder``: of these, with a slash. ``recorded``: objects whose records are kept, in this order."""
 
     owners: Mapping[str, Iterable[str]]
     heap_bytes: int | None
@@ -38,6 +38,7 @@ class Layout:
     discarded: Iterable[str] = ()
     generated: Iterable[str] = ()
     folder: str = ""
+    recorded: Iterable[str] = ("*",)
 
 
 def linker_script(layout: Layout, config: Config) -> str:
@@ -87,7 +88,10 @@ def linker_script(layout: Layout, config: Config) -> str:
         "  .riscv.attributes 0 : { *(.riscv.attributes) } :NONE",
         "  .comment 0 : { *(.comment) } :NONE",
         "  .rela.dyn : { *(.rela .rela.*) } :NONE",  # empty: nothing is relocated at run time
-        *(f"  {name} 0 (INFO) : {{ KEEP(*({name})) }} :NONE" for name in RECORD_SECTIONS),
+        *(
+            f"  {name} 0 (INFO) : {{ {' '.join(f'KEEP({one}({name}))' for one in layout.recorded)} }} :NONE"
+            for name in RECORD_SECTIONS
+        ),
         *(f"  .debug_{name} 0 : {{ *(.debug_{name}) }} :NONE" for name in (
             "abbrev", "addr", "aranges", "frame", "info", "line", "line_str", "loc", "loclists", "macro",
             "names", "pubnames", "pubtypes", "ranges", "rnglists", "str", "str_offsets", "types",

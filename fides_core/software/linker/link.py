@@ -311,7 +311,11 @@ class _Link:
             generated.append(veneer_object)
         layout = self.layout(owners, statics, objects)
         empty = (f"{item.link_name}(.text)" for item in objects)
-        layout = replace(layout, generated=generated, discarded=(*layout.discarded, *empty))
+        # Input files are not taken in the order of the command line where the script names them.
+        recorded = [*generated, *(item.link_name for item in objects)]
+        layout = replace(
+            layout, generated=generated, discarded=(*layout.discarded, *empty), recorded=recorded
+        )
         script = linker_script(layout, self.config)
         (self.work / "image.ld").write_text(script)
         (self.work / "names").write_text("\n".join(names))
