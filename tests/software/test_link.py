@@ -9,13 +9,15 @@ import pytest
 from fides_core.cli import app
 from fides_core.config import PRESETS
 from fides_core.errors import UserError
+from fides_core.flow import tools
 from fides_core.isa.xfides import PadKind, pad_fields, unpack_pointer
 from fides_core.software.image_file import ImageFile
 from fides_core.software.linker.command import run_command
+from fides_core.software.policy import Policy
 from fides_core.software.policy_section import check_image
 
 from .conftest import run_image
-from .instrumented import START, archive, instrumented, prebuilt, run
+from .instrumented import START, archive, instrumented, prebuilt
 
 NOP = 0x13  # addi x0, x0, 0
 LIBRARIES = ("--start-group", "-lc", "-lgcc", "--end-group")
@@ -480,8 +482,45 @@ def test_the_command(workshop, monkeypatch, capsys):
     assert run_image(workshop.folder / "command.elf", PRESETS["fides"]).exit_code == RESULT
 
 
-def test_stripped_archives_have_no_index(workshop):
-    """GNU ld says so in one line."""
-    run("ar", "rcSD", "noindex.a", "other.o", folder=workshop.folder)
-    with pytest.raises(UserError, match="undefined reference|no index"):
-        workshop.link(*workshop.objects("start", "main", "third"), workshop.folder / "noindex.a")
+def test_pads_and_no_pads_are_not_joined(workshop):
+    words = [workshop.folder / "other.o", workshop.plain / "third.o"]
+    with pytest.raises(UserError, match="other.o has landing pads, .*plain/third.o has none"):
+        run_command(["-r", *map(str, words), "-o", str(workshop.folder / "joined.o")])
+    assert not (workshop.folder / "joined.o").exists()
+
+
+def test_constructors_of_other_compartments(workshop):
+    """What the first code calls by the list is an entry."""
+    other = "static int ready;\n__attribute__((constructor)) static void begin(void) { ready = 5; }\n"
+    other += "int other(int x) { return ready + x; }\n"
+    main = "extern void (*__init_array_start[])(void);\nint other(int);\n"
+    main += "int main(void) { __init_array_start[0](); return other(1); }\n"
+    instrumented(workshop.folder, "constructed", other)
+    instrumented(workshop.folder, "calls", main)
+    policy = POLICY.replace("other.c", "constructed.c").replace("main.c", "calls.c")
+    policy = policy[: policy.index("[compartments.third]")].replace(', "third"', "")
+    image = workshop.link(*workshop.objects("start", "calls", "constructed"), policy=policy)
+    assert pad_fields(pads(image)["begin"]) == (200, PadKind.ENTRY)
+    assert run_image(image, PRESETS["fides"]).exit_code == 6
+
+
+def test_a_function_handed_to_another_compartment(workshop):
+    main = "int third(int (*)(void));\nstatic int mine(void) { return 6; }\n"
+    main += "int main(void) { return third(mine); }\n"
+    instrumented(workshop.folder, "hands", main)
+    instrumented(workshop.folder, "taker", "int third(int (*f)(void)) { return f() + 1; }\n")
+    words = workshop.objects("start", "hands", "taker")
+    policy = POLICY[: POLICY.index("[compartments.other]")].replace('"other", ', "")
+    policy = policy.replace("main.c", "hands.c")
+    policy += '[compartments.third]\nid = 7\nsources = ["taker.c"]\ncalls = ["main"]\n'
+    assert run_image(workshop.link(*words, policy=policy), PRESETS["fides"]).exit_code == ILLEGAL_ENTRY
+    listed = policy.replace("calls = [\"third\"]", 'calls = ["third"]\nentries = ["mine"]')
+    assert run_image(workshop.link(*words, policy=listed), PRESETS["fides"]).exit_code == 7
+
+
+def test_the_example_of_the_documentation(tmp_path):
+    text = (tools.ROOT / "docs" / "policy.md").read_text()
+    (tmp_path / "policy.toml").write_text(text.split("```toml\n")[1].split("```")[0])
+    policy = Policy.load(tmp_path / "policy.toml")
+    assert [one.name for one in policy.compartments] == ["main", "crypto"]
+    assert policy.compartments[1].entries == ("crypto_*",)
