@@ -246,6 +246,8 @@ def test_the_c_library(workshop):
     prebuilt(workshop.plain, "libc", LIBC)
     fides = workshop.link(*workshop.objects("start", "libc"), *LIBRARIES)
     assert owner(fides, "qsort") == "complete fluid"
+    at = ImageFile.read(fides).addresses
+    assert at["__user_bss_end"] - at["__tls_base"] >= 3 * 4  # thread, zero, errno
     plain = [workshop.plain / f"{name}.o" for name in ("start", "libc")]
     base = workshop.link(*plain, *LIBRARIES, "--base", name="base.elf")
     for path, preset in ((fides, "fides"), (base, "base")):
