@@ -216,7 +216,7 @@ def objdump(
     image: Annotated[Path, typer.Argument(help="An image for the monitor (ELF).")],
     only: Annotated[
         str | None,
-        typer.Option("--range", metavar="NAME", help="Only that compartment, or complete_fluid, monitor, ..."),
+        typer.Option("--range", metavar="NAME", help="One compartment, complete_fluid or monitor."),
     ] = None,
     lines: Annotated[
         bool, typer.Option("--lines", help="With the lines of sources that are compiled with -g.")

@@ -52,7 +52,7 @@ def run_tool(tool: str, *arguments, work: Path | None = None) -> str:
     finished = subprocess.run(command, cwd=work, capture_output=True, text=True, errors="replace")
     if finished.returncode:
         lines = [line.strip() for line in finished.stderr.splitlines() if line.strip()] or ["no message"]
-        telling = ("error", "undefined reference")
+        telling = ("error", "undefined reference", "multiple definition")
         line = next((line for line in lines if any(word in line for word in telling)), lines[0])
         raise UserError(f"{PREFIX}{tool}: {line}")
     return finished.stdout

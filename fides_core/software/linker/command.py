@@ -1,15 +1,32 @@
 """The command ``fides ld``."""
 
 import sys
+from pathlib import Path
 
 from fides_core.errors import UserError
 from fides_core.software.toolchain import run_tool
 
-from .arguments import parse_arguments
+from .arguments import LinkArguments, parse_arguments
 from .calls import denied_calls, unused_permissions
 from .link import link
+from .objects import ObjectFile
 
 __all__ = ["run_command"]
+
+
+def _relocatable(arguments: LinkArguments) -> None:
+    """One object of several. What is built with landing pads and what is not must stay apart."""
+    flags: dict[bool, str] = {}
+    for item in arguments.inputs:
+        path = Path(item.text)
+        if item.file and path.suffix == ".o":
+            instrumented = ObjectFile(path).flags is not None
+            flags.setdefault(instrumented, item.text)
+    if len(flags) == 2:
+        raise UserError(f"{flags[True]} has landing pads, {flags[False]} has none: they cannot be one object")
+    texts = [item.text for item in arguments.inputs]
+    search = [f"-L{folder}" for folder in arguments.search]
+    run_tool("ld", "-r", *arguments.passed, *search, *texts, "-o", arguments.output)
 
 
 def run_command(words: list[str]) -> int:
@@ -25,9 +42,7 @@ def run_command(words: list[str]) -> int:
     if not any(item.file or item.text.startswith("-l") for item in arguments.inputs):
         raise UserError("there are no input files")
     if arguments.relocatable:
-        texts = [item.text for item in arguments.inputs]
-        search = [f"-L{folder}" for folder in arguments.search]
-        run_tool("ld", "-r", *arguments.passed, *search, *texts, "-o", arguments.output)
+        _relocatable(arguments)
         return 0
     linked = link(arguments)
     warnings = list(linked.placement.warnings)

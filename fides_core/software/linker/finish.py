@@ -103,12 +103,15 @@ def set_pads(
         what = f"the landing pad of {objects[number].file} at {address:#x}"
         if address % 4 or fields is None or fields[0]:
             raise UserError(f"{what} is none, or not aligned, or has an id already")
+        here = {symbol.name for symbol in image.functions.get(address, ())}
+        if here and not here & set(uses.functions.get(place, ())):
+            raise UserError(f"{what} is that of another function, {min(here)}")
         if kind != PadKind.HANDLER and owner != COMPLETE:
             if place not in uses.functions:
                 raise UserError(f"{what} is not where a function begins")
             kind = uses.pad(place)
             if owner in named:
-                others = None if kind is None else PadKind.LOCAL
+                others = PadKind.LOCAL if uses.taken(place) else None
                 kind = PadKind.ENTRY if place in named[owner] else others
         pad = Pad(address, owner, cids[owner], None if kind is None else PadKind(kind))
         image.write(address, pad.word.to_bytes(4, "little"))

@@ -312,7 +312,7 @@ class _Link:
         layout = self.layout(owners, statics, objects)
         empty = (f"{item.link_name}(.text)" for item in objects)
         # Input files are not taken in the order of the command line where the script names them.
-        recorded = [item.link_name for item in objects]
+        recorded = [*generated, *(item.link_name for item in objects)]
         layout = replace(
             layout, generated=generated, discarded=(*layout.discarded, *empty), recorded=recorded
         )
@@ -321,8 +321,9 @@ class _Link:
         (self.work / "names").write_text("\n".join(names))
         try:
             run_tool(
-                "ld", *LD_OPTIONS, *self.arguments.passed, "-T", "image.ld", "-Map", "image.map", "-o",
-                "image.elf", "@names", work=self.work,
+                # The files before the script, which names them in another order.
+                "ld", *LD_OPTIONS, *self.arguments.passed, "@names", "-T", "image.ld", "-Map", "image.map",
+                "-o", "image.elf", work=self.work,
             )  # fmt: skip
         except UserError as error:
             text = str(error)

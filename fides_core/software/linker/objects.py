@@ -134,9 +134,11 @@ class ObjectFile:
 
     @cached_property
     def _elf(self) -> ELFFile:
-        data = self.path.read_bytes() if self.contents is None else self.contents
         try:
+            data = self.path.read_bytes() if self.contents is None else self.contents
             elf = ELFFile(io.BytesIO(data))
+        except OSError as error:
+            raise UserError(f"{self}: {error.strerror or error}") from None
         except ELFError as error:
             raise UserError(f"{self}: not an ELF object ({error})") from None
         if elf["e_type"] != "ET_REL" or elf.elfclass != 64 or elf["e_machine"] != "EM_RISCV":

@@ -97,6 +97,18 @@ def _function_match(item: ObjectFile, function: Function, text: str) -> bool:
     return not colon or _file_match(item, file) > 0
 
 
+def _check_names(item: ObjectFile, owners: dict[int, str]) -> None:
+    """The linker's script tells sections of an object by their names alone. Raises PolicyError when those of
+    one name have different owners."""
+    by_name: dict[str, str] = {}
+    for number, owner in owners.items():
+        name = item.sections[number].name
+        if by_name.setdefault(name, owner) != owner:
+            raise PolicyError(
+                f"{item} has several sections {name}, which cannot be in {by_name[name]} and {owner}"
+            )
+
+
 class _Placer:
     def __init__(self, objects: Sequence[LinkedObject], policy: Policy, *, entry: str, xfides: bool):
         self.objects = objects
@@ -192,14 +204,15 @@ class _Placer:
         owners: dict[tuple[int, int], str] = {}
         for number, item in enumerate(self.objects):
             code = [section for section in item.file.sections if section.code and section.bytes]
+            self.file_owner(item.file)  # counts as used
             if not code:
-                self.file_owner(item.file)  # counts as used
                 continue
             by_function = self.function_owners(item.file)
             rest = [section for section in code if section.number not in by_function]
             owner = self.owner(item) if rest else None
             for section in code:
                 owners[number, section.number] = by_function.get(section.number, owner)
+            _check_names(item.file, {section.number: owners[number, section.number] for section in code})
             if self.xfides and not (item.file.flags or 0) & NOTE_PADS:
                 for name in {owners[number, section.number] for section in code} & set(self.by_name):
                     raise PolicyError(

@@ -9,12 +9,14 @@ from .placement import LinkedObject, Placement
 
 __all__ = ["Use", "Uses", "find_uses"]
 
+_CALLED_LISTS = (".preinit_array", ".init_array", ".fini_array")
+
 Place = tuple[int, int, int]  # number of the object, of its section, offset in bytes
 
 
 @dataclass(frozen=True)
 class Use:
-    """``owner``: who uses it, None for data of an object without code; ``call``: by a direct call."""
+    """``owner``: who uses it, None for data that belongs to no one; ``call``: by a direct call."""
 
     owner: str | None
     call: bool
@@ -38,8 +40,11 @@ class Uses:
         """The kind of pad that the function needs; None for one that no other can enter."""
         if self.entry(place):
             return PadKind.ENTRY
-        taken = any(not use.call for use in self.uses.get(place, ()))
-        return PadKind.LOCAL if taken else None
+        return PadKind.LOCAL if self.taken(place) else None
+
+    def taken(self, place: Place) -> bool:
+        """Whether anyone takes the function's address."""
+        return any(not use.call for use in self.uses.get(place, ()))
 
 
 def find_uses(objects: Sequence[LinkedObject], placement: Placement) -> Uses:
@@ -67,8 +72,10 @@ def find_uses(objects: Sequence[LinkedObject], placement: Placement) -> Uses:
             if place not in owners:
                 continue
             user = placement.owners.get((number, reference.section))
-            # Data belongs to whoever has code in its object.
-            for owner in of_object if user is None else {user}:
+            # Data belongs to whoever has code in its object, but for lists that the first code calls.
+            listed = item.file.sections[reference.section].name.startswith(_CALLED_LISTS)
+            owners_of_data = {None} if listed else of_object
+            for owner in owners_of_data if user is None else {user}:
                 result.uses.setdefault(place, set()).add(Use(owner, reference.call))
                 if owner != owners[place]:
                     result.between.add((owner, owners[place]))
