@@ -77,7 +77,6 @@ class CompilerArguments:
     report: str | None = None
     memory: str | None = None
     checks: bool = True
-    clear_registers: bool = False
     libraries: bool = True
     startup: bool = True
     show_only: bool = False
@@ -173,8 +172,6 @@ class _Parser:
             result.show_only = True
         elif word in ("-ffides-checks", "-fno-fides-checks"):
             result.checks = word == "-ffides-checks"
-        elif word in ("-ffides-clear-registers", "-fno-fides-clear-registers"):
-            result.clear_registers = word == "-ffides-clear-registers"
         else:
             return False
         return True
