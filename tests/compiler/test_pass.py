@@ -9,7 +9,7 @@ import pytest
 IR = sorted(Path(__file__).with_name("ir").glob("*.ll"))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("source", IR, ids=lambda path: path.stem)
 def test_ir(source, pass_plugin, tmp_path):
     output = tmp_path / "output.ll"
