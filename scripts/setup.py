@@ -35,9 +35,9 @@ DEBIAN_PACKAGES = (
     "binutils-riscv64-unknown-elf",
     "picolibc-riscv64-unknown-elf",
 )
-# Taken along where the distribution has them: without clang 19, g++ compiles the simulators, which are slower
-# then.
-WANTED_PACKAGES = ("clang-19",)
+# Where the distribution has them: `fides cc` needs both; without clang 19, g++ compiles the simulators, which
+# are slower then.
+WANTED_PACKAGES = ("clang-19", "llvm-19-dev")
 STEPS = (
     "Debian packages",
     "virtual environment",
@@ -142,13 +142,15 @@ def install_debian_packages() -> None:
     """Install what is missing, and with it what is wanted. Raises SetupError, with the line to type, when
     that is not possible here."""
     missing = missing_debian_packages()
-    if not missing:
+    if not missing and not any(map(available, missing_debian_packages(WANTED_PACKAGES))):
         return
     line = "apt-get update && apt-get install -y --no-install-recommends " + " ".join(missing)
     prefix = privileged_prefix()
     if prefix is None or not shutil.which("apt-get"):
+        if not missing:
+            return  # the commands that need the others say so
         raise SetupError(f"Debian packages are missing; as root, run: {line}")
-    say("Debian packages", "installing " + " ".join(missing))
+    say("Debian packages", "installing " + " ".join(missing or WANTED_PACKAGES))
     failure = f"apt-get failed; as root, run: {line}"
     apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
     run([*apt, "update"], failure)

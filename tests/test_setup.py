@@ -75,11 +75,19 @@ def test_wanted_packages_come_along_where_there_are_any(setup_script, bin_direct
     install = (tmp_path / "calls").read_text().splitlines()[1].split()
     assert install[-1] == "clang-19" and "ccache" in install
 
-    # Alone they are no reason to do anything.
+    # Alone they are installed, too.
     names = " ".join(setup_script.DEBIAN_PACKAGES)
     program(bin_directory / "dpkg-query", f'for name in {names}; do echo "installed $name"; done')
     setup_script.install_debian_packages()
-    assert len((tmp_path / "calls").read_text().splitlines()) == 2
+    assert (tmp_path / "calls").read_text().splitlines()[3].split()[-2:] == [
+        "--no-install-recommends",
+        "clang-19",
+    ]
+
+    # But where that is not possible, nothing is missed.
+    monkeypatch.setattr(setup_script, "privileged_prefix", lambda: None)
+    setup_script.install_debian_packages()
+    assert len((tmp_path / "calls").read_text().splitlines()) == 4
 
 
 def test_wanted_packages_that_do_not_exist_are_left_out(setup_script, bin_directory, tmp_path, monkeypatch):
