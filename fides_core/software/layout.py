@@ -119,7 +119,7 @@ def _constants(layout: Layout) -> list[str]:
         f"  . = ALIGN({PAGE});",
         "  __user_constants_start = .;",
         "  .rodata : {",
-        "    *(.rodata .rodata.* .srodata .srodata.* .data.rel.ro .data.rel.ro.*)",
+        "    *(.rodata .rodata.* .srodata .srodata.* .data.rel.ro .data.rel.ro.* .got .got.*)",
         "    . = ALIGN(8);",
         *(_array(name) for name in ("preinit_array", "init_array", "fini_array")),
         "  } :constants",
