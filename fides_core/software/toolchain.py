@@ -51,7 +51,8 @@ def run_tool(tool: str, *arguments, work: Path | None = None) -> str:
     command = [str(tools.find(PREFIX + tool)), *map(str, arguments)]
     finished = subprocess.run(command, cwd=work, capture_output=True, text=True, errors="replace")
     if finished.returncode:
-        lines = [line.strip() for line in finished.stderr.splitlines() if line.strip()] or ["no message"]
+        said = [line.strip() for line in finished.stderr.splitlines() if line.strip()]
+        lines = said or [f"ended with code {finished.returncode}, without a word"]
         telling = ("error", "undefined reference", "multiple definition")
         line = next((line for line in lines if any(word in line for word in telling)), lines[0])
         raise UserError(f"{PREFIX}{tool}: {line}")
