@@ -44,6 +44,7 @@ _TARGET = (
     "--target=riscv64-unknown-elf", "-mabi=lp64", "-mcmodel=medany", "-ffunction-sections", "-fdata-sections",
     "-fno-pic", "-msmall-data-limit=0", "-fno-common", "-ftls-model=local-exec", "-fno-addrsig",
     "-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-nostdlibinc",
+    "-fdebug-default-version=4",  # GNU ld 2.40 does not know the relocations of DWARF 5's lists
 )  # fmt: skip
 _CODE = ("-mllvm", "-trap-unreachable", "-fno-crash-diagnostics")
 

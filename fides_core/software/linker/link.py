@@ -125,8 +125,8 @@ class _Link:
         output = self.work / "probe.elf"
         options = [option for option in LD_OPTIONS if not option.startswith("--orphan")]
         said = run_tool(
-            "ld", *options, "-t", "-t", "-T", script, *undefined, *self.arguments.passed, *self.search(),
-            *own, *self.inputs(), "-o", output,
+            "ld", *options, "-S", "-t", "-t", "-T", script, *undefined, *self.arguments.passed,
+            *self.search(), *own, *self.inputs(), "-o", output,
         )  # fmt: skip
         objects = self.traced(said, {Path(name) for name in own})
         if not objects:
@@ -279,6 +279,19 @@ class _Link:
                 plain = not item.file.flags
                 yield Piece(int(address, 16), int(size, 16), owner, str(item.file), plain, item.runtime)
 
+    def without_debug_information(self, objects: list[LinkedObject], placement: Placement) -> bool:
+        """Whether the image has none: because of -s or -S, or since GNU ld would die of an object's."""
+        if self.arguments.strip:
+            return True
+        for item in objects:
+            if item.file.too_new_to_relocate():
+                placement.warnings.append(
+                    f"{item.file} has DWARF 5, which GNU ld 2.40 cannot relocate: the image has no debug "
+                    "information; compile with -gdwarf-4"
+                )
+                return True
+        return False
+
     def link(
         self, objects: list[LinkedObject], placement: Placement, uses: Uses, statics: int
     ) -> tuple[Path, list[str]]:
@@ -319,11 +332,12 @@ class _Link:
         script = linker_script(layout, self.config)
         (self.work / "image.ld").write_text(script)
         (self.work / "names").write_text("\n".join(names))
+        strip = ["-S"] if self.without_debug_information(objects, placement) else []
         try:
             run_tool(
                 # The files before the script, which names them in another order.
-                "ld", *LD_OPTIONS, *self.arguments.passed, "@names", "-T", "image.ld", "-Map", "image.map",
-                "-o", "image.elf", work=self.work,
+                "ld", *LD_OPTIONS, *strip, *self.arguments.passed, "@names", "-T", "image.ld",
+                "-Map", "image.map", "-o", "image.elf", work=self.work,
             )  # fmt: skip
         except UserError as error:
             text = str(error)

@@ -45,7 +45,10 @@ _ADDRESSES = frozenset({
     36,  # ADD64
     57,  # 32_PCREL
 })  # fmt: skip
-
+_ULEB128 = frozenset({
+    60,  # SET_ULEB128
+    61,  # SUB_ULEB128
+})  # fmt: skip
 
 _NOTYPE, _FUNC, _FILE = 0, 2, 4  # symbol types
 _WEAK = 2  # bindings: 0 is local
@@ -240,6 +243,15 @@ class ObjectFile:
                     raise UserError(f"{self}: .fides.pads names a place outside the object")
                 found.append((number, at, int.from_bytes(data[offset + 8 : offset + 12], "little")))
         return found
+
+    def too_new_to_relocate(self) -> bool:
+        """Whether a section has relocations that GNU ld 2.40 takes for others and dies of. Clang makes them
+        for DWARF 5."""
+        # Records of 24 bytes, the type's low byte at 8: no type is above 255.
+        return any(
+            not _ULEB128.isdisjoint(relocations.data()[8::24])
+            for relocations in self._elf.iter_sections("SHT_RELA")
+        )
 
     def references(self) -> Iterator[Reference]:
         """What code and allocated data refer to."""
