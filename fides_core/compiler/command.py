@@ -1,6 +1,7 @@
 """The entry point of ``fides``: the compiler, which makefiles run a thousand times, does not wait for the
 modules of the other commands."""
 
+import signal
 import sys
 
 from fides_core.errors import UserError
@@ -13,6 +14,7 @@ def main() -> None:
     if len(sys.argv) > 1 and sys.argv[1] == "cc":
         from .driver import run_command
 
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files go
         try:
             sys.exit(run_command(sys.argv[2:]))
         except UserError as error:

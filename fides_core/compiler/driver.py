@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import tempfile
@@ -350,7 +349,6 @@ def run_command(words: list[str]) -> int:
 
     Raises UserError for options that the target cannot have, missing files and missing tools.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files go
     arguments = parse_arguments(words)
     if arguments.help:
         print(HELP, end="")

@@ -44,7 +44,8 @@ def _key(march: str, xfides: bool) -> str:
 def runtime_library(preset: str, march: str, *, xfides: bool) -> Path:
     """The archive for cores of ``march``. Raises UserError when it does not compile or a tool is missing."""
     directory = plugin_build.root() / "build" / "compiler"
-    kind = "fides" if xfides else "base"
+    # Cores of other kinds have theirs beside it.
+    kind = f"{'fides' if xfides else 'base'}-{hashlib.sha256(march.encode()).hexdigest()[:8]}"
     path = directory / f"runtime-{kind}-{_key(march, xfides)}" / "libfides.a"
     if path.exists():
         return path
