@@ -18,6 +18,7 @@ from typer.exceptions import TyperException
 
 from fides_core.config import ABLATIONS, PRESETS
 from fides_core.errors import UserError
+from fides_core.software.policy_commands import policy_app
 
 # The modules of the flow are imported by the commands that use them: it takes a while, and --help should not.
 
@@ -29,6 +30,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(policy_app, name="policy")
 
 _PRESETS_HELP = f"Presets, one or more of: {', '.join(PRESETS)} (default: all)."
 PresetsArgument = Annotated[list[str] | None, typer.Argument(metavar="[PRESET]...", help=_PRESETS_HELP)]
@@ -171,6 +174,59 @@ def sim(
     )
     print(outcome.message, file=sys.stderr)
     raise typer.Exit(0 if outcome.exit_code == 0 else 1)
+
+
+_AS_THEY_ARE = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False}
+
+
+@app.command(context_settings=_AS_THEY_ARE, add_help_option=False)
+def cc(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[OPTION | FILE]...", help="As clang and gcc have them")
+    ] = None,
+) -> None:
+    """Compile C and assembly, with landing pads and checked pointers."""
+    # The command's entry point calls this itself, before it imports this module (compiler/command.py).
+    from fides_core.compiler.driver import run_command
+
+    raise typer.Exit(run_command(arguments or []))
+
+
+@app.command(context_settings=_AS_THEY_ARE)
+def ld(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[OPTION | FILE]...", help="Objects, archives, options as GNU ld has them."),
+    ] = None,
+) -> None:
+    """Link objects, archives and a policy into an image for the monitor.
+
+    Beside what compiler drivers pass (-o, -L, -l, -u, --defsym, --wrap, --start-group, -Map and so on):
+    --policy FILE, without which all is one compartment; --preset NAME (fides), --base for --preset base;
+    --memory BYTES of the system; --runtime FILE, an archive that may mint and revoke pointers. Options that
+    mean nothing for an image are ignored, those it cannot have are refused.
+    """
+    from fides_core.software.linker.command import run_command
+
+    raise typer.Exit(run_command(arguments or []))
+
+
+@app.command()
+def objdump(
+    image: Annotated[Path, typer.Argument(help="An image for the monitor (ELF).")],
+    only: Annotated[
+        str | None,
+        typer.Option("--range", metavar="NAME", help="One compartment, complete_fluid or monitor."),
+    ] = None,
+    lines: Annotated[
+        bool, typer.Option("--lines", help="With the lines of sources that are compiled with -g.")
+    ] = False,
+) -> None:
+    """List the code of an image: Xfides instructions by name, addresses by compartment."""
+    from fides_core.software.objdump import listing
+
+    for line in listing(image, only=only, source=lines):
+        print(line)
 
 
 @app.command()

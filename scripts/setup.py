@@ -35,9 +35,9 @@ DEBIAN_PACKAGES = (
     "binutils-riscv64-unknown-elf",
     "picolibc-riscv64-unknown-elf",
 )
-# Taken along where the distribution has them: without clang 19, g++ compiles the simulators, which are slower
-# then.
-WANTED_PACKAGES = ("clang-19",)
+# Where the distribution has them: `fides cc` needs both; without clang 19, g++ compiles the simulators, which
+# are slower then.
+WANTED_PACKAGES = ("clang-19", "llvm-19-dev")
 STEPS = (
     "Debian packages",
     "virtual environment",
@@ -142,18 +142,26 @@ def install_debian_packages() -> None:
     """Install what is missing, and with it what is wanted. Raises SetupError, with the line to type, when
     that is not possible here."""
     missing = missing_debian_packages()
-    if not missing:
+    wanted = [package for package in missing_debian_packages(WANTED_PACKAGES) if available(package)]
+    if not missing and not wanted:
         return
-    line = "apt-get update && apt-get install -y --no-install-recommends " + " ".join(missing)
+    line = "apt-get update && apt-get install -y --no-install-recommends " + " ".join(missing or wanted)
     prefix = privileged_prefix()
     if prefix is None or not shutil.which("apt-get"):
+        if not missing:
+            return  # the commands that need the others say so
         raise SetupError(f"Debian packages are missing; as root, run: {line}")
-    say("Debian packages", "installing " + " ".join(missing))
+    say("Debian packages", "installing " + " ".join(missing or wanted))
     failure = f"apt-get failed; as root, run: {line}"
     apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
-    run([*apt, "update"], failure)
-    missing += [package for package in missing_debian_packages(WANTED_PACKAGES) if available(package)]
-    run([*apt, "install", "-y", "--no-install-recommends", *missing], failure)
+    try:
+        run([*apt, "update"], failure)
+        wanted = [package for package in missing_debian_packages(WANTED_PACKAGES) if available(package)]
+        run([*apt, "install", "-y", "--no-install-recommends", *missing, *wanted], failure)
+    except SetupError as error:
+        if missing:
+            raise
+        say("Debian packages", f"going on without {' '.join(wanted)}: {error}")
 
 
 def create_environment(venv: Path, stamps: Stamps) -> None:

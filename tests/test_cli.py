@@ -11,7 +11,8 @@ from fides_core.config import PRESETS
 from fides_core.flow import tools
 
 COMMANDS = (
-    "generate", "sim", "load", "lockstep", "bench", "history", "synth", "place", "build", "report", "demo"
+    "generate", "sim", "ld", "objdump", "load", "lockstep", "bench", "history", "synth", "place", "build",
+    "report", "demo", "policy",
 )  # fmt: skip
 
 
@@ -67,6 +68,14 @@ def test_help_of_commands(command):
         (("generate", "base", "--memory", "0:0x1000"), "need --out"),
         (("generate", "--out", "out", "--memory", "0x1000"), "is not BASE:SIZE"),
         (("generate", "--out", "out", "--reset-vector", "start"), "'start' is not a number"),
+        (("ld",), "there are no input files"),
+        (("ld", "absent.o", "-o", "a.elf"), "there is no file absent.o"),
+        (("ld", "-shared", "a.o"), "an image has no shared libraries"),
+        (("objdump", "absent.elf"), "absent.elf: No such file"),
+        (("policy",), "Missing command"),
+        (("policy", "show", "absent.toml"), "absent.toml: No such file"),
+        (("policy", "infer", "absent.o", "-o", "policy.toml"), "absent.o: No such file"),
+        (("policy", "import", "absent.cap"), "absent.cap: No such file"),
     ],
 )
 def test_bad_input(tmp_path, arguments, message):

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 
 import pytest
 
@@ -75,11 +76,34 @@ def test_wanted_packages_come_along_where_there_are_any(setup_script, bin_direct
     install = (tmp_path / "calls").read_text().splitlines()[1].split()
     assert install[-1] == "clang-19" and "ccache" in install
 
-    # Alone they are no reason to do anything.
+    # Alone they are installed, too.
     names = " ".join(setup_script.DEBIAN_PACKAGES)
     program(bin_directory / "dpkg-query", f'for name in {names}; do echo "installed $name"; done')
     setup_script.install_debian_packages()
-    assert len((tmp_path / "calls").read_text().splitlines()) == 2
+    assert (tmp_path / "calls").read_text().splitlines()[3].split()[-2:] == [
+        "--no-install-recommends",
+        "clang-19",
+    ]
+
+    # But where that is not possible, nothing is missed.
+    monkeypatch.setattr(setup_script, "privileged_prefix", lambda: None)
+    setup_script.install_debian_packages()
+    assert len((tmp_path / "calls").read_text().splitlines()) == 4
+
+
+def test_wanted_packages_that_cannot_be_installed_are_no_error(
+    setup_script, bin_directory, monkeypatch, capsys
+):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    names = " ".join((*setup_script.DEBIAN_PACKAGES, "clang-19"))
+    program(bin_directory / "dpkg-query", f'for name in {names}; do echo "installed $name"; done')
+    program(bin_directory / "apt-cache", "exit 0")
+    program(bin_directory / "apt-get", "exit 100")
+    setup_script.install_debian_packages()
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.endswith("installing llvm-19-dev")
+    assert "going on without llvm-19-dev: apt-get failed; as root, run: " in last
+    assert last.partition(" (")[0].endswith("--no-install-recommends llvm-19-dev")
 
 
 def test_wanted_packages_that_do_not_exist_are_left_out(setup_script, bin_directory, tmp_path, monkeypatch):
@@ -170,6 +194,9 @@ def test_second_run_is_quick():
     """In the environment of these tests, where set-up has been run."""
     if not (tools.Path(sys.prefix) / "setup-stamps.json").exists():
         pytest.skip("this environment was not made by scripts/setup.py")
+    (installed,) = tools.Path(sysconfig.get_path("purelib")).glob("fides_core.pth")
+    if installed.read_text().strip() != str(tools.ROOT):
+        pytest.skip("this environment is another tree's, and set-up would make it this one's")
     base_python = os.path.join(sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}")
     command = [base_python, str(SCRIPT), "--venv", sys.prefix]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)

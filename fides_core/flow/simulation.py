@@ -380,7 +380,7 @@ class Simulator:
             return image
         program = load_elf(image, self.config.soc.memory_bytes)
         if self.config.core.xfides and require_policy:
-            from fides_core.software.policy import check_image
+            from fides_core.software.policy_section import check_image
 
             check_image(Path(image))
         return program

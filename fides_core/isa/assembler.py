@@ -29,7 +29,8 @@ from .xfides import (
 )
 
 __all__ = [
-    "ACCESS_SIZES", "arm", "disarm", "landing_pad", "platform_header", "write_headers", "xfides_header",
+    "ACCESS_SIZES", "arm", "disarm", "landing_pad", "platform_header", "statement_templates", "write_headers",
+    "xfides_header",
 ]  # fmt: skip
 
 #: Access sizes in bytes that val and vali can check in one instruction.
@@ -86,6 +87,12 @@ def _instructions() -> Iterable[tuple[str, tuple[str, ...], str, str]]:
     yield "ptradd", ("rd", "rs1", "rs2"), _insn_r("ptradd", "{rd}", "{rs1}", "{rs2}"), add
     yield "mint", ("rd", "rs1", "rs2"), _insn_r("mint", "{rd}", "{rs1}", "{rs2}"), "mv {rd}, {rs1}"
     yield "revoke", ("rs1",), _insn_i("revoke", "x0", "{rs1}", "0"), ""
+
+
+def statement_templates() -> dict[str, str]:
+    """Each Xfides instruction by name (``val8`` checks 8 bytes) as an assembler statement, its operands as
+    places in braces: ``{rd}``, ``{rs1}``, ``{rs2}``, ``{immediate}``, ``{cid}``."""
+    return {name: statement for name, _, statement, _ in _instructions()}
 
 
 def _assembler_macros() -> Iterable[str]:

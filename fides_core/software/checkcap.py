@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fides_core.isa.assembler import arm, landing_pad
 from fides_core.isa.xfides import PadKind
 
-__all__ = ["Inserted", "insert_landing_pads"]
+__all__ = ["Inserted", "Symbols", "insert_landing_pads", "parse_statement", "split_statements"]
 
 #: Functions that do not return; gcc's output does not say so.
 NO_RETURN = frozenset({"exit", "longjmp"})
@@ -72,7 +72,7 @@ def split_statements(line: str) -> list[str]:
     return [*statements, current]
 
 
-def _parse(statement: str) -> tuple[list[str], str, str]:
+def parse_statement(statement: str) -> tuple[list[str], str, str]:
     """(labels, mnemonic, operands) of a statement; the last two are empty for labels alone."""
     labels = []
     while label := _LABEL.match(statement):
@@ -84,13 +84,17 @@ def _parse(statement: str) -> tuple[list[str], str, str]:
 
 
 @dataclass
-class _Symbols:
+class Symbols:
+    """Names of the functions of an assembly source: all, those that other sources see, those whose address is
+    taken."""
+
     functions: set[str]
     visible: set[str]
     address_taken: set[str]
 
     @classmethod
-    def collect(cls, statements) -> "_Symbols":
+    def collect(cls, statements) -> "Symbols":
+        """From the statements as ``parse_statement`` gives them."""
         found = cls(set(), set(), set())
         aliases = []
         for _, mnemonic, operands in statements:
@@ -127,8 +131,10 @@ def insert_landing_pads(text: str, cid: int) -> Inserted:
     Raises ValueError when ``cid`` is not in 0..255, and when setjmp is called by a jump, which has no place
     for a handler pad.
     """
-    lines = [[_parse(statement) for statement in split_statements(line)] for line in text.split("\n")]
-    symbols = _Symbols.collect(statement for line in lines for statement in line)
+    lines = [
+        [parse_statement(statement) for statement in split_statements(line)] for line in text.split("\n")
+    ]
+    symbols = Symbols.collect(statement for line in lines for statement in line)
     counts = {PadKind.ENTRY: 0, PadKind.LOCAL: 0, PadKind.HANDLER: 0, "trap": 0}
     output: list[str] = []
     called = None  # the function that the last instruction called

@@ -10,7 +10,7 @@ from fides_core.isa.causes import ControlFlowFault, ExceptionCause, MemoryFault
 from fides_core.isa.xfides import pack_entry
 from fides_core.model import Platform
 from fides_core.soc.memory_map import CLINT, EXIT, MAIN_MEMORY_BASE, UART
-from fides_core.software.policy import check_image
+from fides_core.software.policy_section import check_image
 
 from .conftest import run_image
 

@@ -13,15 +13,8 @@ from fides_core.config import PRESETS
 from fides_core.errors import UserError
 from fides_core.flow import tools
 from fides_core.software.image import SW
-from fides_core.software.policy import (
-    COMPARTMENT,
-    HEADER,
-    SECTION,
-    STATIC,
-    Policy,
-    check_image,
-    static_cookie,
-)
+from fides_core.software.policy import Policy, static_cookie
+from fides_core.software.policy_section import COMPARTMENT, HEADER, SECTION, STATIC, check_image
 
 from .conftest import run_image
 
@@ -188,7 +181,7 @@ def load(tmp_path):
     def load(text):
         (tmp_path / "one.c").write_text("")
         (tmp_path / "policy.toml").write_text(text)
-        return Policy.load(tmp_path / "policy.toml")
+        return Policy.load(tmp_path / "policy.toml", files=True)
 
     return load
 
@@ -196,7 +189,8 @@ def load(tmp_path):
 def test_description(load, tmp_path):
     policy = load(PLAIN)
     assert [compartment.cid for compartment in policy.compartments] == [1, 2]
-    assert policy.compartments[0].sources == (tmp_path / "one.c",)
+    assert policy.compartments[0].sources == ("one.c",)
+    assert policy.file("one.c") == tmp_path / "one.c"
     assert policy.row(policy.compartments[0]) == (0b100, 0, 0, 0)
 
 
@@ -238,4 +232,4 @@ def test_missing_description(tmp_path):
 
 def test_the_programs_in_the_tree_have_good_policies():
     for path in SW.rglob("policy.toml"):
-        Policy.load(path)
+        Policy.load(path, files=True)

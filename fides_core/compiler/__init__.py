@@ -1,0 +1,1 @@
+"""``fides cc``: C for compartments and fat pointers, by clang and a pass plugin."""

@@ -1,0 +1,84 @@
+// The pass plugin for clang: fat pointers for C (docs/compiler.md).
+#include "pass.h"
+
+#include "llvm/IR/Verifier.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Passes/PassPlugin.h"
+
+#include <cstdlib>
+
+using namespace llvm;
+
+/// Names the file that a line of JSON about the checks goes to; clang reads its own options before it loads plugins.
+static constexpr const char *ReportVariable = "FIDES_CC_REPORT";
+/// "0": only what compartments need.
+static constexpr const char *ChecksVariable = "FIDES_CC_CHECKS";
+
+namespace {
+
+/// Address arithmetic that has been replaced everywhere.
+void removeUnused(Function &F) {
+  for (bool Changed = true; Changed;) {
+    Changed = false;
+    for (BasicBlock &Block : F)
+      for (Instruction &I : make_early_inc_range(reverse(Block)))
+        if (isa<GetElementPtrInst>(I) && I.use_empty()) {
+          I.eraseFromParent();
+          Changed = true;
+        }
+  }
+}
+
+struct FidesPass : PassInfoMixin<FidesPass> {
+  PreservedAnalyses run(Module &M, ModuleAnalysisManager &MAM) {
+    using namespace fides;
+    auto &FAM = MAM.getResult<FunctionAnalysisManagerModuleProxy>(M).getManager();
+    Report R;
+    SmallVector<Function *> Defined;
+    for (Function &F : M)
+      if (!F.isDeclaration() && !F.hasAvailableExternallyLinkage())
+        Defined.push_back(&F);
+    if (const char *Checks = std::getenv(ChecksVariable); Checks && StringRef(Checks) == "0") {
+      for (Function *F : Defined)
+        countHandlers(*F, R);
+      return PreservedAnalyses::none();
+    }
+    prepare(M, R);
+    callCheckingLibrary(M, R);
+    for (Function *F : Defined) {
+      countHandlers(*F, R);
+      FAM.invalidate(*F, PreservedAnalyses::none());
+      tagObjects(*F, FAM, R);
+      SmallVector<CheckedPointer> Checked;
+      insertChecks(*F, FAM, Checked, R);
+      guardArithmetic(*F, FAM, Checked, R);
+      removeUnused(*F);
+    }
+    recordInitialisers(M, R);
+    R.count("functions.all", Defined.size());
+    std::string Wrong;
+    raw_string_ostream Stream(Wrong);
+    if (verifyModule(M, &Stream))
+      report_fatal_error(Twine("fides pass: ") + Wrong, false);
+    if (const char *File = std::getenv(ReportVariable); File && !R.write(File, M.getSourceFileName()))
+      report_fatal_error(Twine("cannot write ") + File, false);
+    return PreservedAnalyses::none();
+  }
+
+  static bool isRequired() { return true; }
+};
+
+} // namespace
+
+extern "C" LLVM_ATTRIBUTE_WEAK PassPluginLibraryInfo llvmGetPassPluginInfo() {
+  return {LLVM_PLUGIN_API_VERSION, "fides", "1", [](PassBuilder &Builder) {
+            Builder.registerOptimizerLastEPCallback(
+                [](ModulePassManager &Passes, OptimizationLevel) { Passes.addPass(FidesPass()); });
+            Builder.registerPipelineParsingCallback(
+                [](StringRef Name, ModulePassManager &Passes, ArrayRef<PassBuilder::PipelineElement>) {
+                  if (Name == "fides")
+                    Passes.addPass(FidesPass());
+                  return Name == "fides";
+                });
+          }};
+}
