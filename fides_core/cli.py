@@ -212,6 +212,30 @@ def ld(
 
 
 @app.command()
+def attacks(
+    model: Annotated[
+        bool, typer.Option("--model", help="The golden model as the protected core, not its Verilog.")
+    ] = False,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OPTION", help="For the compiler; can be repeated (default: -O2)."),
+    ] = None,
+) -> None:
+    """Run the attack matrix: memory errors in C, which succeed on base and are to be stopped on fides.
+
+    The results go to build/attacks/attacks.md and attacks.json. The exit code is 1 when one that succeeds on
+    base is not stopped with the right cause.
+    """
+    from fides_core.flow.attack_matrix import OUTPUT, markdown, run_attacks
+
+    console = Console(highlight=False, stderr=True)
+    result = run_attacks(console, model=model, options=option or ["-O2"])
+    print(markdown(result), end="")
+    console.print(str(OUTPUT / "attacks.md"), soft_wrap=True)
+    raise typer.Exit(1 if result.failures else 0)
+
+
+@app.command()
 def objdump(
     image: Annotated[Path, typer.Argument(help="An image for the monitor (ELF).")],
     only: Annotated[
