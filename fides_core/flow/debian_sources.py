@@ -44,7 +44,9 @@ def _index_options(directory: Path) -> list[str]:
     """Options for apt that has indices of sources, of where the system has its packages from, in a folder of
     our own: nothing of the system changes. Raises UserError where there is no apt."""
     form = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
-    found = _run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"], "no list of Debian packages")
+    found = _run(
+        ["apt-get", "indextargets", "--format", form, "Created-By: Packages"], "no list of Debian packages"
+    )
     words = [line.split() for line in sorted(set(found.splitlines()))]
     lines = [f"deb-src {' '.join(line)}\n" for line in words if len(line) == 3 and line[2] == "main"]
     if not lines:
@@ -69,7 +71,9 @@ def _download(package: SourcePackage, path: Path, directory: Path) -> None:
     name = f"looking for the sources of {package.name}"
     listed = _run(["apt-get", *options, "--print-uris", "source", "--only-source", package.name], name)
     uris = [
-        line.split("'")[1] for line in listed.splitlines() if len(line.split()) > 1 and line.split()[1] == package.archive
+        line.split("'")[1]
+        for line in listed.splitlines()
+        if len(line.split()) > 1 and line.split()[1] == package.archive
     ]
     if not uris:
         raise UserError(f"Debian has no {package.archive} any more")

@@ -1,4 +1,4 @@
-"""Random C programs of csmith, compiled by ``fides cc`` and by the host's compiler: both must print the same."""
+"""Random C programs of csmith by ``fides cc`` and by the host's compiler: both must print the same."""
 
 import json
 import random
@@ -22,7 +22,16 @@ from . import tools
 from .simulation import Simulator
 from .verilog import replace_file
 
-__all__ = ["BATCH", "OUTPUT", "LEVELS", "RandomProgram", "Tally", "check_available", "program_for", "run_programs"]
+__all__ = [
+    "BATCH",
+    "OUTPUT",
+    "LEVELS",
+    "RandomProgram",
+    "Tally",
+    "check_available",
+    "program_for",
+    "run_programs",
+]
 
 LEVELS = ("-O0", "-O1", "-O2", "-O3", "-Os", "-Oz")
 HEADERS = Path("/usr/include/csmith")
@@ -128,7 +137,17 @@ def _expected(source: Path, limit: Path) -> str | None:
     """What the program prints on the host; None when it takes too long there. Raises UserError when gcc
     does not compile it."""
     executable = source.with_suffix(".host")
-    command = ["gcc", "-w", "-O1", "-fsanitize-coverage=trace-pc", f"-I{HEADERS}", source, limit, "-o", executable]
+    command = [
+        "gcc",
+        "-w",
+        "-O1",
+        "-fsanitize-coverage=trace-pc",
+        f"-I{HEADERS}",
+        source,
+        limit,
+        "-o",
+        executable,
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"gcc does not compile {source}: {done.stderr.splitlines()[:1]}")
@@ -163,7 +182,9 @@ def _outputs(text: str) -> dict[int, str]:
     return {int(seed): body for seed, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-def _target(programs: Sequence[RandomProgram], directory: Path, machine: Machine, tally: Tally) -> dict[int, str]:
+def _target(
+    programs: Sequence[RandomProgram], directory: Path, machine: Machine, tally: Tally
+) -> dict[int, str]:
     """What the programs print, by seed; those that print nothing have what happened."""
     try:
         image = _image(programs, directory)
@@ -240,7 +261,11 @@ def run_programs(
         done = min(first + BATCH, len(seeds))
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds = time.process_time() - start + children.ru_utime + children.ru_stime
-        console.print(f"{done} of {len(seeds)}: {tally.summary()} ({seconds:.0f} s CPU)", highlight=False, soft_wrap=True)
+        console.print(
+            f"{done} of {len(seeds)}: {tally.summary()} ({seconds:.0f} s CPU)",
+            highlight=False,
+            soft_wrap=True,
+        )
         progress(tally)
     shutil.rmtree(work)
     return tally

@@ -1,4 +1,4 @@
-/* Expands the sample of the package, and prints a checksum of the text; compresses some text and expands it again. */
+/* Expands the sample of the package, prints a checksum of the text. */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Long integers: a factorial, a power modulo a Mersenne prime, division, gcd, inverse, square root, and whether numbers are prime. */
+/* Long integers: factorial, power, division, gcd, inverse, square root, and whether numbers are prime. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <tommath.h>
