@@ -56,7 +56,9 @@ def _index_options(directory: Path) -> list[str]:
     sources = directory / "apt" / "sources.list"
     options = ["-qq"]
     for name, value in (
-        ("Dir::Etc::SourceList", sources), ("Dir::Etc::SourceParts", "/dev/null"), ("Dir::State::Lists", lists)
+        ("Dir::Etc::SourceList", sources),
+        ("Dir::Etc::SourceParts", "/dev/null"),
+        ("Dir::State::Lists", lists),
     ):  # fmt: skip
         options += ["-o", f"{name}={value}"]
     text = "".join(lines)
