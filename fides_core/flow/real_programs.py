@@ -31,8 +31,8 @@ MAX_CYCLES = 200_000_000
 @dataclass(frozen=True)
 class RealProgram:
     """``sources``, ``without``: patterns in the package's folder. ``driver``: of sw/real, where the package
-    has no program that runs by itself. ``include``: folders of the package. ``answers``: lines that must be in
-    the output, given the folder; the output must also be that of the host's compiler."""
+    has no program that runs by itself. ``include``: folders of the package. ``answers``: lines that must
+    be in the output, given the folder; the output must also be that of the host's compiler."""
 
     package: SourcePackage
     sources: tuple[str, ...]
@@ -90,7 +90,7 @@ PROGRAMS = {
         ),
         ("src/*.c",),
         lambda folder: [
-            "0 1 2 3 4 5 6 7 8 9\t60",
+            "1 2 3 4 5 6 7 8 9 10\t60",
             "2\t42",
             "610",
             "true\ttrue",
@@ -127,8 +127,8 @@ PROGRAMS = {
 
 @dataclass(frozen=True)
 class Result:
-    """One program on one kind of core. ``cycles``: of the whole run, with the monitor's start. ``text_bytes``: of
-    text and read-only data in the image. ``checks``: the compiler's report, summed up."""
+    """One program on one kind of core. ``cycles``: of the whole run, with the monitor's start. ``text_bytes``:
+    of text and read-only data in the image. ``checks``: the compiler's report, summed up."""
 
     program: str
     preset: str

@@ -28,7 +28,7 @@ static const char chunk[] =
     "print(fib(15))\n"
     "local words = setmetatable({}, {__index = function(t, k) t[k] = k .. k return t[k] end})\n"
     "print(words.ab, rawget(words, 'ab'), rawget(words, 'c'))\n"
-    "for i = 1, 3000 do local garbage = {i, tostring(i)} end\n"
+    "for i = 1, 300 do local garbage = {i, tostring(i)} end\n"
     "collectgarbage()\n"
     "print(collectgarbage('count') < 200, math.maxinteger + 1 == math.mininteger)\n"
     "print(load('return 2^10 + 0x10')(), utf8.char(955), string.pack('<i4', 100):byte(1, -1))\n"
