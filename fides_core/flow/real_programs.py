@@ -127,7 +127,7 @@ PROGRAMS = {
 
 @dataclass(frozen=True)
 class Result:
-    """One program on one kind of core. ``cycles``: of the whole run, with the monitor's start. ``text_bytes``:
+    """One program on one kind of core. ``cycles``: of the whole run, from reset. ``text_bytes``:
     of text and read-only data in the image. ``checks``: the compiler's report, summed up."""
 
     program: str
