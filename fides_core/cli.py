@@ -421,6 +421,22 @@ def _coremark(
     return result.to_dict()
 
 
+@app.command("random-c")
+def random_c(
+    programs: Annotated[int, typer.Option(min=1, help="How many.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, max=2**31, help="Of the first; each one is one more.")] = 1,
+) -> None:
+    """Compile random C programs of csmith, run them on fides, and compare with the host.
+
+    The exit code is 1 when a program prints something else than on the host; its source is in
+    build/random-c/failed then. Results are in build/random-c/results.json after each batch.
+    """
+    from fides_core.flow.random_c import run_programs
+
+    tally = run_programs(range(seed, seed + programs), console=_console())
+    raise typer.Exit(1 if tally.failed else 0)
+
+
 @app.command()
 def history() -> None:
     """Draw area, path and CoreMark/MHz over time.

@@ -35,9 +35,9 @@ DEBIAN_PACKAGES = (
     "binutils-riscv64-unknown-elf",
     "picolibc-riscv64-unknown-elf",
 )
-# Where the distribution has them: `fides cc` needs both; without clang 19, g++ compiles the simulators, which
-# are slower then.
-WANTED_PACKAGES = ("clang-19", "llvm-19-dev")
+# Where the distribution has them: `fides cc` needs the first two; without clang 19, g++ compiles simulators,
+# which are slower then. csmith writes random programs for the compiler's tests.
+WANTED_PACKAGES = ("clang-19", "llvm-19-dev", "csmith", "libcsmith-dev")
 STEPS = (
     "Debian packages",
     "virtual environment",
