@@ -245,7 +245,7 @@ def test_placement():
 
 def test_commands():
     table = rows(section(README, "The `fides` command"))
-    documented = [re.match(r"`fides (\w+)", cells[0])[1] for cells in table]
+    documented = [re.match(r"`fides ([\w-]+)", cells[0])[1] for cells in table]
     commands = [command.name or command.callback.__name__ for command in app.registered_commands]
     assert documented == [*commands, *(group.name for group in app.registered_groups)]
 

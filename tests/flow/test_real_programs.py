@@ -22,7 +22,7 @@ def run(name, preset_name):
     assert bool(result.checks) == (preset_name == "fides")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", CHEAPEST)
 def test_cheapest_on_fides(name):
     run(name, "fides")
