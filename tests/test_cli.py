@@ -11,8 +11,8 @@ from fides_core.config import PRESETS
 from fides_core.flow import tools
 
 COMMANDS = (
-    "generate", "sim", "ld", "attacks", "objdump", "load", "lockstep", "bench", "random-c", "history", "synth",
-    "place", "build", "report", "demo", "policy",
+    "generate", "sim", "ld", "attacks", "objdump", "load", "lockstep", "bench", "random-c", "history",
+    "synth", "place", "build", "report", "demo", "policy",
 )  # fmt: skip
 
 
