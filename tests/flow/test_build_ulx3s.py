@@ -1,4 +1,5 @@
-"""Real bitstreams for the ULX3S by the tools that pip installs, and the netlist that is placed, simulated."""
+"""Real bitstreams for the ULX3S by the tools that pip installs, and the netlist that is placed, simulated:
+``pytest -m nightly tests/flow/test_build_ulx3s.py``."""
 
 import concurrent.futures
 import json
@@ -17,6 +18,8 @@ from fides_core.flow.build.gate_level import Netlist
 from fides_core.flow.build.toolchain import Options
 from fides_core.soc.boot_loader import AWAKE
 from fides_core.software.image import SW, build_image
+
+pytestmark = pytest.mark.nightly  # some 20 minutes of processor time
 
 PRESETS_BUILT = ("base", "fides")
 

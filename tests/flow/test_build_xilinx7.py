@@ -826,7 +826,7 @@ def test_carries_are_led_out_of_chains(tmp_path):
 
     netlist = tmp_path / "netlist.json"
     netlist.write_text(json.dumps({"modules": {"board_top": module}}))
-    assert openxc7._prepare(xilinx7.Mapped(netlist, "", {}, 1.0), tmp_path)[1] == 2
+    assert openxc7._prepare(xilinx7.Mapped(netlist, "", {}, 1.0, 12_000), tmp_path)[1] == 2
     module = json.loads((tmp_path / openxc7.PLACED).read_text())["modules"]["board_top"]
     cells = module["cells"]
     assert [[evaluate(module, x)[bit] for bit in ports["y"]["bits"]] for x in given] == before
@@ -865,5 +865,5 @@ def test_memories_are_mapped_as_synth_xilinx_does(tmp_path):
     log = tools.run_yosys(script, tmp_path, "commands").read_text()
     given = [line for line in re.findall(r"^yosys> (.*)", log, re.MULTILINE) if "synth_xilinx" not in line]
     assert given[0].startswith("memory_libmap ") and " -D HAS_CASCADE " in given[0]
-    own = xilinx7._SYNTH_UNCASCADED.replace("\\\n  ", "").splitlines()
+    own = xilinx7._COARSE_UNCASCADED.replace("\\\n  ", "").splitlines()
     assert own[1:-1] == [given[0].replace("-D HAS_CASCADE ", ""), *given[1:]]
