@@ -84,7 +84,7 @@ def test_debug_information_is_of_the_source(cc, tmp_path):
     assert cc("-g", "-O1", "-c", "a.c").code == 0
     with (tmp_path / "a.o").open("rb") as stream:
         elf = ELFFile(stream)
-        names = b"".join(elf.get_section_by_name(name).data() for name in (".debug_str", ".debug_line_str"))
+        names = b"".join(elf.get_section_by_name(name).data() for name in (".debug_str", ".debug_line"))
         assert b"a.c\0" in names and b".s\0" not in names
 
 
