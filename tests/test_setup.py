@@ -97,7 +97,7 @@ def test_wanted_packages_that_cannot_be_installed_are_no_error(
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     names = " ".join((*setup_script.DEBIAN_PACKAGES, "clang-19"))
     program(bin_directory / "dpkg-query", f'for name in {names}; do echo "installed $name"; done')
-    program(bin_directory / "apt-cache", "exit 0")
+    program(bin_directory / "apt-cache", '[ "$2" = llvm-19-dev ]')
     program(bin_directory / "apt-get", "exit 100")
     setup_script.install_debian_packages()
     first, last = capsys.readouterr().out.splitlines()

@@ -143,13 +143,6 @@ def test_time_limit(simulator, assemble):
     assert outcome.reason == "limit" and "0.5 seconds" in outcome.message
 
 
-def test_speed(simulator, assemble):
-    cycles = 1_000_000
-    start = time.process_time()
-    simulator.run(assemble(BUSY), cycles)
-    assert cycles / (time.process_time() - start) > 500_000  # cycles per second
-
-
 def test_memory_starts_at_zero_each_time(simulator):
     code = b"".join(
         word.to_bytes(4, "little")
