@@ -77,6 +77,7 @@ class CompilerArguments:
     report: str | None = None
     memory: str | None = None
     checks: bool = True
+    clear: bool = False
     libraries: bool = True
     startup: bool = True
     show_only: bool = False
@@ -172,6 +173,8 @@ class _Parser:
             result.show_only = True
         elif word in ("-ffides-checks", "-fno-fides-checks"):
             result.checks = word == "-ffides-checks"
+        elif word in ("-ffides-clear", "-fno-fides-clear"):
+            result.clear = word == "-ffides-clear"
         else:
             return False
         return True

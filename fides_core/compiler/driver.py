@@ -31,6 +31,7 @@ plugin. Takes the options of clang and gcc that a makefile passes (-c, -S, -E, -
   --memory BYTES         of the system, for fides ld
   --report FILE          add a line of JSON for each source: checks inserted, removed, and why
   -fno-fides-checks      landing pads, but no checks of pointers
+  -ffides-clear          clear temporaries and unused argument registers at compartments' entries and exits
   -###                   show the commands, run nothing
   --version, --help
 
@@ -190,7 +191,8 @@ class _Driver:
 
     def environment(self) -> dict[str, str]:
         """What the plugin is told."""
-        result = {"FIDES_CC_CHECKS": str(int(self.arguments.checks))}
+        arguments = self.arguments
+        result = {"FIDES_CC_CHECKS": str(int(arguments.checks)), "FIDES_CC_CLEAR": str(int(arguments.clear))}
         if self.arguments.report is not None:
             result["FIDES_CC_REPORT"] = self.arguments.report
         return result

@@ -17,7 +17,7 @@ PAGE = 4096
 #: What ranges are filled up with and end in: a trap at every even address.
 GUARD = COMPRESSED_BY_NAME["c.ebreak"].match
 #: What the compiler tells the linker in objects; not part of the memory image.
-RECORD_SECTIONS = (".fides.pads", ".fides.pointers", ".fides.mints", ".fides.note")
+RECORD_SECTIONS = (".fides.pads", ".fides.pointers", ".fides.mints", ".fides.clears", ".fides.note")
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,21 @@ void Instructions::restoreMark(Value *Saved) {
 
 void Instructions::disarm() { call(encodings::Disarm, "~{memory}", B.getVoidTy(), {}, true, true); }
 
+void Instructions::clear(unsigned FirstArgument) {
+  std::string Text = ".Lfides_clear${:uid}:", Clobbers;
+  auto Zero = [&](const std::string &Register) {
+    Text += "\n\tli " + Register + ", 0";
+    Clobbers += (Clobbers.empty() ? "~{" : ",~{") + Register + "}";
+  };
+  for (unsigned Number = 0; Number < 7; ++Number)
+    Zero("t" + std::to_string(Number));
+  for (unsigned Number = FirstArgument; Number < 8; ++Number)
+    Zero("a" + std::to_string(Number));
+  Text += "\n.Lfides_cleared${:uid}:\n\t.pushsection .fides.clears,\"\",@progbits\n\t.dword .Lfides_clear${:uid}"
+          "\n\t.word .Lfides_cleared${:uid} - .Lfides_clear${:uid}, 0\n\t.popsection";
+  call(Text, Clobbers, B.getVoidTy(), {}, true, false);
+}
+
 bool fitsImmediate(int64_t Offset) { return isInt<12>(Offset); }
 
 bool isOwn(const Instruction &I) {

@@ -56,6 +56,8 @@ public:
   llvm::Value *readMark();
   void restoreMark(llvm::Value *Mark);
   void disarm();
+  /// Zeroes the temporaries and the argument registers from number `FirstArgument` (0..8) on, and tells the linker.
+  void clear(unsigned FirstArgument);
 
 private:
   llvm::CallInst *call(llvm::StringRef Text, llvm::StringRef Constraints, llvm::Type *Result,
@@ -135,6 +137,8 @@ struct CheckedPointer {
 /// Inserts the checks that are not superfluous; adds to `Checked` what they say.
 void insertChecks(llvm::Function &F, llvm::FunctionAnalysisManager &FAM,
                   llvm::SmallVectorImpl<CheckedPointer> &Checked, Report &R);
+/// Clears, at the beginning and the ends of a function that others can enter, registers that it is not to see or to show.
+void clearRegisters(llvm::Function &F, Report &R);
 /// Address arithmetic that could reach index or cookie goes through ptradd.
 void guardArithmetic(llvm::Function &F, llvm::FunctionAnalysisManager &FAM, llvm::ArrayRef<CheckedPointer> Checked,
                      Report &R);

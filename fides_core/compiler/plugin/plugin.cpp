@@ -13,6 +13,8 @@ using namespace llvm;
 static constexpr const char *ReportVariable = "FIDES_CC_REPORT";
 /// "0": only what compartments need.
 static constexpr const char *ChecksVariable = "FIDES_CC_CHECKS";
+/// "1": registers are cleared between compartments.
+static constexpr const char *ClearVariable = "FIDES_CC_CLEAR";
 
 namespace {
 
@@ -29,6 +31,11 @@ void removeUnused(Function &F) {
   }
 }
 
+bool isSet(const char *Variable, StringRef Value) {
+  const char *Found = std::getenv(Variable);
+  return Found && StringRef(Found) == Value;
+}
+
 struct FidesPass : PassInfoMixin<FidesPass> {
   PreservedAnalyses run(Module &M, ModuleAnalysisManager &MAM) {
     using namespace fides;
@@ -38,11 +45,28 @@ struct FidesPass : PassInfoMixin<FidesPass> {
     for (Function &F : M)
       if (!F.isDeclaration() && !F.hasAvailableExternallyLinkage())
         Defined.push_back(&F);
-    if (const char *Checks = std::getenv(ChecksVariable); Checks && StringRef(Checks) == "0") {
+    bool Clear = isSet(ClearVariable, "1");
+    if (isSet(ChecksVariable, "0")) {
       for (Function *F : Defined)
         countHandlers(*F, R);
-      return PreservedAnalyses::none();
+    } else {
+      insertAll(M, Defined, FAM, R);
     }
+    if (Clear)
+      for (Function *F : Defined)
+        clearRegisters(*F, R);
+    R.count("functions.all", Defined.size());
+    std::string Wrong;
+    raw_string_ostream Stream(Wrong);
+    if (verifyModule(M, &Stream))
+      report_fatal_error(Twine("fides pass: ") + Wrong, false);
+    if (const char *File = std::getenv(ReportVariable); File && !R.write(File, M.getSourceFileName()))
+      report_fatal_error(Twine("cannot write ") + File, false);
+    return PreservedAnalyses::none();
+  }
+
+  static void insertAll(Module &M, ArrayRef<Function *> Defined, FunctionAnalysisManager &FAM, fides::Report &R) {
+    using namespace fides;
     prepare(M, R);
     callCheckingLibrary(M, R);
     for (Function *F : Defined) {
@@ -55,14 +79,6 @@ struct FidesPass : PassInfoMixin<FidesPass> {
       removeUnused(*F);
     }
     recordInitialisers(M, R);
-    R.count("functions.all", Defined.size());
-    std::string Wrong;
-    raw_string_ostream Stream(Wrong);
-    if (verifyModule(M, &Stream))
-      report_fatal_error(Twine("fides pass: ") + Wrong, false);
-    if (const char *File = std::getenv(ReportVariable); File && !R.write(File, M.getSourceFileName()))
-      report_fatal_error(Twine("cannot write ") + File, false);
-    return PreservedAnalyses::none();
   }
 
   static bool isRequired() { return true; }

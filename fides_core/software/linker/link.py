@@ -24,6 +24,7 @@ from fides_core.software.policy_section import COMPARTMENT, HEADER, NAME_BYTES, 
 from fides_core.software.toolchain import Compiler, library_folders, run_tool, toolchain_version
 
 from .arguments import Input, LinkArguments
+from .clearings import skip_clearings
 from .finish import Memory, Pad, StaticObject, fill_policy, set_pads, static_objects, tag_pointers
 from .objects import ObjectFile, archive_member
 from .placement import COMPLETE, RESTRICTED, LinkedObject, Placement, place
@@ -245,6 +246,7 @@ class _Link:
         if compartment in (COMPLETE, RESTRICTED):
             raise PolicyError(f"the program begins at {entry}, which is fluid code")
         pads = set_pads(image, objects, placement, uses, self.policy) if self.xfides else []
+        skip_clearings(image, pads)
         tag_pointers(image, found)
         fill_policy(image, self.policy, entry, compartment, found, self.memory(len(found)))
         mints = struct.iter_unpack("<QII", image.section(".fides.mints"))
