@@ -76,6 +76,7 @@ class CompilerArguments:
     policy: str | None = None
     report: str | None = None
     memory: str | None = None
+    contracts: list[str] = field(default_factory=list)
     checks: bool = True
     clear: bool = False
     libraries: bool = True
@@ -163,6 +164,8 @@ class _Parser:
         result = self.result
         if name in ("--policy", "--preset", "--report", "--memory"):
             setattr(result, name[2:], value if equals else self.value(word))
+        elif name == "--contracts":
+            result.contracts.append(value if equals else self.value(word))
         elif word == "--base":
             result.preset = "base"
         elif word in ("--help", "-help"):

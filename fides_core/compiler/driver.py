@@ -13,6 +13,7 @@ from pathlib import Path
 from fides_core.errors import UserError
 
 from .arguments import CompilerArguments, Input, parse_arguments
+from .contracts import OF_THE_LIBRARY, read_contracts
 from .landing_pads import insert_pads
 from .pad_bits import functions_with_stray_pads
 from .plugin_build import clang, plugin
@@ -30,6 +31,7 @@ plugin. Takes the options of clang and gcc that a makefile passes (-c, -S, -E, -
   --policy FILE          the compartments of an image (default: one); given on to fides ld
   --memory BYTES         of the system, for fides ld
   --report FILE          add a line of JSON for each source: checks inserted, removed, and why
+  --contracts FILE       what prebuilt functions do with their arguments; can be given again
   -fno-fides-checks      landing pads, but no checks of pointers
   -ffides-clear          clear temporaries and unused argument registers at compartments' entries and exits
   -###                   show the commands, run nothing
@@ -149,20 +151,9 @@ class _Driver:
         language = source.language
         if "-emit-llvm" in options:
             step = "-S" if wants_assembly else "-c"
-            self.run(
-                [
-                    *flags,
-                    *_CODE,
-                    *self.plugin(language),
-                    *options,
-                    step,
-                    "-x",
-                    language,
-                    source.path,
-                    "-o",
-                    output,
-                ]
-            )
+            own = [*_CODE, *self.plugin(language)]
+            command = [*flags, *own, *options, step, "-x", language, source.path, "-o", output]
+            self.run(command, **self.environment())
             return
         if not xfides:
             step = "-S" if wants_assembly else "-c"
@@ -193,8 +184,11 @@ class _Driver:
         """What the plugin is told."""
         arguments = self.arguments
         result = {"FIDES_CC_CHECKS": str(int(arguments.checks)), "FIDES_CC_CLEAR": str(int(arguments.clear))}
-        if self.arguments.report is not None:
-            result["FIDES_CC_REPORT"] = self.arguments.report
+        if arguments.checks:
+            files = [OF_THE_LIBRARY, *map(Path, arguments.contracts)]
+            result["FIDES_CC_CONTRACTS"] = "\n".join(line for file in files for line in read_contracts(file))
+        if arguments.report is not None:
+            result["FIDES_CC_REPORT"] = arguments.report
         return result
 
     def assemble(self, source: Input, text: str | None, output: str, wants_assembly: bool) -> None:

@@ -20,7 +20,7 @@ SOURCES = RUNTIME / "libfides"
 #: Compiled with checks: objects in them have entries.
 CHECKED = frozenset({"arguments.c"})
 #: For cores with Xfides alone: the others take the C library's.
-ONLY_XFIDES = frozenset({"jump.S", "strings.c", "stdio.c"})
+ONLY_XFIDES = frozenset({"jump.S", "strings.c", "stdio.c", "valid.c"})
 OPTIONS = (
     "-O2", "-ffreestanding", "-fno-builtin", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-unused-value",
 )  # fmt: skip

@@ -129,6 +129,8 @@ void prepare(llvm::Module &M, Report &R);
 void countHandlers(llvm::Function &F, Report &R);
 /// Memory and string functions of the C library become those that check.
 void callCheckingLibrary(llvm::Module &M, Report &R);
+/// Arguments of functions without checks, which the driver has given contracts of, are checked before the calls.
+void checkPrebuiltCalls(llvm::Module &M, Report &R);
 /// At `At` the program has passed a check of memory near `Pointer`.
 struct CheckedPointer {
   llvm::Value *Pointer;

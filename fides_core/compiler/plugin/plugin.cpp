@@ -69,6 +69,7 @@ struct FidesPass : PassInfoMixin<FidesPass> {
     using namespace fides;
     prepare(M, R);
     callCheckingLibrary(M, R);
+    checkPrebuiltCalls(M, R);
     for (Function *F : Defined) {
       countHandlers(*F, R);
       FAM.invalidate(*F, PreservedAnalyses::none());
