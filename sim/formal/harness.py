@@ -15,11 +15,13 @@ __all__ = ["Mutant", "Property", "mutated", "release", "FormalTop"]
 
 @dataclass(frozen=True)
 class Mutant:
-    """A spoilt design: ``old``, which occurs once in the source of ``module``, is ``new``."""
+    """A spoilt design: ``old``, which occurs once in the source of ``module``, is ``new``. ``nightly``: it takes
+    minutes to find what is wrong with it."""
 
     module: str
     old: str
     new: str
+    nightly: bool = False
 
 
 @dataclass(frozen=True)

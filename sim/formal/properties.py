@@ -60,7 +60,7 @@ PROPERTIES = {
                 "csrrs with x0 writes": Mutant(_CORE + "decoder", "is_csr & ~self.csr_write",
                                                "0 & ~self.csr_write"),
                 "forgets": Mutant(_CORE + "csr", "memory.write.eq(self.m_write & writable)",
-                                  "memory.write.eq(0 & self.m_write & writable)"),
+                                  "memory.write.eq(0 & self.m_write & writable)", nightly=True),
                 "another register": Mutant(_CORE + "rvfi", "named.eq(access & (number == each))",
                                            "named.eq(access & (number[1:] == each >> 1))"),
             },

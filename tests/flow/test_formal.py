@@ -11,10 +11,10 @@ MUTANTS = [
         item,
         mutant,
         id=f"{item.name}-{mutant}",
-        marks=[] if item.quick and not item.nightly_mutants else [pytest.mark.nightly],
+        marks=[] if item.quick and not item.nightly_mutants and not spoilt.nightly else [pytest.mark.nightly],
     )
     for item in PROPERTIES.values()
-    for mutant in item.mutants
+    for mutant, spoilt in item.mutants.items()
 ]
 
 
