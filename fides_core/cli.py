@@ -361,8 +361,8 @@ def bench(
     """Measure the benchmark programs, or CoreMark, or what functions cost that are called back, or what the
     checks and compartments of `fides cc` cost.
 
-    The results go to build/bench.json, of checks to build/bench-checks.json; those of CoreMark, with its whole
-    printout, to build/bench/. The exit code is 1 when a program's checksum is wrong.
+    The results go to build/bench.json, of checks to build/bench-checks.json; those of CoreMark, with its
+    whole printout, to build/bench/. The exit code is 1 when a program's checksum is wrong.
     """
     from fides_core.flow.bench import PROGRAMS, BenchFailed, run_bench
 
@@ -381,9 +381,9 @@ def bench(
             print(json.dumps(result, indent=2))
         return
     if names == ["checks"]:
-        refused = next((name for name, value in (("--preset", on), ("--march", march)) if value is not None), None)
-        if refused:
-            raise UserError(f"{refused} is not for checks, which are measured on base and fides")
+        for option, value in (("--preset", on), ("--march", march)):
+            if value is not None:
+                raise UserError(f"{option} is not for checks, which are measured on base and fides")
         _checks(console, program, source, flags, iterations, as_json)
         return
     callbacks = names == ["callbacks"]

@@ -1,9 +1,9 @@
-"""The benchmark programs by ``fides cc``: without the extension, with landing pads, with checks of pointers, and in
-compartments; what is in their code.
+"""The benchmark programs by ``fides cc``: without the extension, with landing pads, with checks of
+pointers, and in compartments; what is in their code.
 
 For compartments the functions that ``benchmark_run`` calls are made visible in a copy of the source, and not
-inlined, and go to a compartment of their own; CoreMark has one for each file. The same objects are linked with all
-of it in one compartment, so that the two images differ in nothing but who owns what.
+inlined, and go to a compartment of their own; CoreMark has one for each file. The same objects are linked
+with all of it in one compartment, so that the two images differ in nothing but who owns what.
 """
 
 import json
@@ -28,6 +28,7 @@ from . import coremark, tools
 __all__ = ["BUILD", "CALLED", "COREMARK", "VARIANTS", "Built", "Code", "build", "code_of"]
 
 HARNESS = tools.ROOT / "sw" / "bench"
+PROGRAMS = HARNESS
 OWN = HARNESS / "checks"
 BUILD = tools.ROOT / "build" / "bench" / "checks"
 COREMARK = "coremark"
@@ -69,8 +70,8 @@ _FLAGS = ("-ffp-contract=off", f"-I{HARNESS}", f"-I{OWN}")
 
 @dataclass(frozen=True)
 class Code:
-    """The program's own code in an image. ``bytes``: between functions, too, where they are aligned;
-    ``instructions``: addresses by kind: "checkcap" (or the no-op in its place), "check" (``val``, ``vali``), "access" (loads, stores and
+    """The program's own code in an image. ``bytes``: with what aligns functions. ``instructions``: addresses
+    by kind: "checkcap" (or the no-op in its place), "check" (``val``, ``vali``), "access" (loads, stores and
     atomics but for those on the stack)."""
 
     bytes: int
@@ -83,8 +84,8 @@ class Code:
 
 @dataclass(frozen=True)
 class Built:
-    """``image``: what to run; ``own``: the program's code; ``library``: the runtime library's; ``report``: of the
-    compiler, all sources added up."""
+    """``image``: what to run; ``own``: the program's code; ``library``: the runtime library's; ``report``: of
+    the compiler, all sources added up."""
 
     image: Path
     own: Code
@@ -93,8 +94,8 @@ class Built:
 
 
 def code_of(image: ImageFile, pieces: Iterable[tuple[int, int]], pads: Iterable[int] = ()) -> Code:
-    """The code of ``pieces``, (address, bytes) each. ``pads``: addresses of landing pads, those that the linker has
-    made no-ops included."""
+    """The code of ``pieces``, (address, bytes) each. ``pads``: addresses of landing pads, those that the
+    linker has made no-ops included."""
     kinds: dict[str, set[int]] = {"checkcap": set(), "check": set(), "access": set()}
     total, last = 0, None
     for address, size in sorted(pieces):
@@ -168,7 +169,7 @@ def _compartments(program: str, parts: Mapping[str, Sequence[str]]) -> str:
 def _sources(program: str, source: Path | None, iterations: int, flags: Sequence[str]):
     """What a program is made of: its own files, others, options."""
     if program != COREMARK:
-        return [HARNESS / f"{program}.c"], [OWN / "main.c"], []
+        return [PROGRAMS / f"{program}.c"], [OWN / "main.c"], []
     texts = {
         "PERFORMANCE_RUN": "1",
         "ITERATIONS": str(iterations),
@@ -176,7 +177,8 @@ def _sources(program: str, source: Path | None, iterations: int, flags: Sequence
         "COMPILER_FLAGS": json.dumps(" ".join(flags)),
         "MEM_LOCATION": '"on chip"',
     }
-    options = [*(f"-D{name}={text}" for name, text in texts.items()), f"-I{coremark.PORT}", f"-I{source}", "-w"]
+    options = [f"-D{name}={text}" for name, text in texts.items()]
+    options += [f"-I{coremark.PORT}", f"-I{source}", "-w"]
     return [source / name for name in coremark.SOURCES], [OWN / "core_portme.c"], options
 
 
@@ -191,8 +193,8 @@ def build(
 ) -> Built:
     """Compile and link ``program`` (one of ``CALLED``, or CoreMark, a checkout of which is in ``source``).
 
-    Objects and image stay in a folder of the program and the variant in ``directory``. Raises UserError when it
-    does not compile or link.
+    Objects and image stay in a folder of the program and the variant in ``directory``. Raises UserError when
+    it does not compile or link.
     """
     kind = VARIANTS[variant]
     work = directory / program / variant

@@ -1,5 +1,5 @@
-"""What the compiler's security costs: cycles and code of the benchmark programs with landing pads, with checks of
-pointers, and in compartments, over those without."""
+"""What the compiler's security costs: cycles and code of the benchmark programs with landing pads, with
+checks of pointers, and in compartments, over those without."""
 
 import json
 import math
@@ -39,18 +39,20 @@ class Machine(Protocol):
     """What runs images: a Simulator, or a model in tests."""
 
     def run(self, image: Path, max_cycles: int, *, executed: dict[int, int] | None = None):
-        """An outcome with exit_code (None: did not end), uart (bytes) and message; ``executed`` gets counts of
-        instructions by address."""
+        """An outcome with exit_code (None: did not end), uart (bytes) and message; ``executed`` gets counts
+        of instructions by address."""
 
 
-def _run(program: str, variant: str, image: Path, machine: Machine, executed: dict[int, int]) -> dict[str, int]:
+def _run(
+    program: str, variant: str, image: Path, machine: Machine, executed: dict[int, int]
+) -> dict[str, int]:
     """Cycles and instructions of the measured work. Raises BenchFailed when its results are wrong."""
     outcome = machine.run(image, MAX_CYCLES, executed=executed)
     text = outcome.uart.decode("utf-8", "replace").replace("\r", "")
     if program == COREMARK:
         correct = "Correct operation validated." in text and "2K performance run parameters" in text
     else:
-        correct = re.search(rf"^benchmark {program} 0x[0-9a-f]{{16}} correct$", text, re.MULTILINE) is not None
+        correct = re.search(rf"^benchmark {program} 0x[0-9a-f]{{16}} correct$", text, re.MULTILINE)
     took = re.search(r"^took (\d+) (\d+)$", text, re.MULTILINE)
     if outcome.exit_code != 0 or not correct or not took:
         said = text.strip().splitlines()
@@ -93,8 +95,8 @@ def _measure(
 
 
 def summary(programs: Mapping[str, Any]) -> dict[str, Any]:
-    """Arithmetic and geometric means of the ratios of ``programs``, and of all code together what pads and checks
-    add, in percent of the code without either."""
+    """Arithmetic and geometric means of the ratios of ``programs``, and of all code together what pads and
+    checks add, in percent of the code without either."""
     result: dict[str, Any] = {"mean": {}, "geometric_mean": {}}
     for name in _RATIOS:
         ratios = [one["ratios"][name] for one in programs.values() if name in one["ratios"]]
@@ -138,11 +140,11 @@ def measure_checks(
     directory: Path = BUILD,
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Build ``programs``, and CoreMark when a checkout of it is in ``source``, in all ``variants``, run each, write
-    ``output``, print the tables, and return what the file has.
+    """Build ``programs``, and CoreMark when a checkout of it is in ``source``, in all ``variants``, run each,
+    write ``output``, print the tables, and return what the file has.
 
-    ``machine(config)`` makes what runs images, a Simulator if it is None; ``flags`` are the compiler's. Raises
-    UserError when something cannot be built, BenchFailed when a result is wrong.
+    ``machine(config)`` makes what runs images, a Simulator if it is None; ``flags`` are the compiler's.
+    Raises UserError when something cannot be built, BenchFailed when a result is wrong.
     """
     console = console or Console(quiet=True)
     unknown = next((name for name in programs if name not in CALLED), None)
@@ -157,7 +159,8 @@ def measure_checks(
     def simulator(config: Config) -> Machine:
         return Simulator.build(config, report=lambda text: console.print(text, highlight=False))
 
-    machines = {name: (machine or simulator)(preset(name)) for name in {VARIANTS[one].preset for one in variants}}
+    presets = dict.fromkeys(VARIANTS[variant].preset for variant in variants)
+    machines = {name: (machine or simulator)(preset(name)) for name in presets}
     found: dict[str, Any] = {}
     for name in names:
         builds = {}
@@ -191,7 +194,8 @@ def load_check_costs(path: Path = OUTPUT) -> dict[str, Any]:
     """What measure_checks wrote. Raises UserError when it is missing or not of that shape."""
     try:
         results = json.loads(path.read_text())
-        sections(results)
+        if not sections(results):
+            raise ValueError("no results")
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `fides bench checks`") from None
     except OSError as error:
@@ -252,13 +256,14 @@ def _code_rows(results: Mapping[str, Any]) -> list[list[str]]:
                 str(executed["checks_of_library"]),
             ]
         )  # fmt: skip
-    if "code_percent" in results:
-        rows.append(["all", str(results["code_bytes"]["base"]), *_percent_cells(results["code_percent"]), *[""] * 10])
+    if results["programs"]:
+        size = str(results["code_bytes"]["base"])
+        rows.append(["all", size, *_percent_cells(results["code_percent"]), *[""] * 10])
     return rows
 
 
 def sections(results: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]], str]]:
-    """Tables for the report: title, heads, rows, and a line to stand below."""
+    """Tables for the report: title, heads, rows, and a line to stand below; none of nothing."""
     if not results:
         return []
     published = results["published"]
@@ -271,8 +276,9 @@ def sections(results: Mapping[str, Any]) -> list[tuple[str, list[str], list[list
             f"Published: checks {published['checks']}, compartments {published['compartments']} times.",
         )
     ]
-    if all({"code", "report"} <= one.keys() and "base" in one["runs"] for one in results["programs"].values()):
-        heads = ["program", "base, bytes", "checkcap", "val", "rest of checks", "accesses", *_REMOVED.values()]
-        heads += ["checks", "accesses executed", "checks executed", "for each", "in the library"]
+    if "code_percent" in results:
+        heads = ["program", "base, bytes", "checkcap", "val", "rest of checks"]
+        heads += ["accesses", *_REMOVED.values(), "checks"]
+        heads += ["accesses executed", "checks executed", "for each", "in the library"]
         tables.append(("Code and checks", heads, _code_rows(results), "Growth in percent of base."))
     return tables

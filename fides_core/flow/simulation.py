@@ -318,9 +318,9 @@ class Simulator:
         what the program sends, line by line. ``external_interrupt``: (first cycle, cycle after the last)
         of each time that the interrupt line is high. ``require_policy``: on a configuration with Xfides,
         refuse an image without a valid policy section. ``executed``: a dictionary that gets, by the address
-        in bytes, how often each instruction in the main memory was retired. Raises UserError when the image, its policy or a
-        trace file cannot be used, RuntimeError when a protocol checker of the system has found a
-        violation.
+        in bytes, how often each instruction in the main memory was retired. Raises UserError when the image,
+        its policy or a trace file cannot be used, RuntimeError when a protocol checker of the system has
+        found a violation.
         """
         program = self._program(image, require_policy)
         trace_format = self._trace_format(trace)
