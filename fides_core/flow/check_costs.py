@@ -22,7 +22,10 @@ from .check_builds import BUILD, CALLED, COREMARK, VARIANTS, Built, build
 from .simulation import Simulator
 from .verilog import replace_file
 
-__all__ = ["FLAGS", "OUTPUT", "PUBLISHED", "load_check_costs", "measure_checks", "sections", "summary"]
+__all__ = [
+    "FLAGS", "OUTPUT", "PUBLISHED", "load_check_costs", "measure_checks", "ratios_of", "sections",
+    "summary",
+]  # fmt: skip
 
 OUTPUT = tools.ROOT / "build" / "bench-checks.json"
 FLAGS = "-O2"
@@ -86,12 +89,17 @@ def _measure(
                 "checks": _executed(counts, built.own.instructions["check"]),
                 "checks_of_library": _executed(counts, built.library.instructions["check"]),
             }
-    result["ratios"] = {
+    result["ratios"] = ratios_of(runs)
+    return result
+
+
+def ratios_of(runs: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
+    """Of the cycles of ``runs``, by variant: those whose two variants are there."""
+    return {
         name: round(runs[above]["cycles"] / runs[below]["cycles"], 4)
         for name, (above, below) in _RATIOS.items()
         if above in runs and below in runs
     }
-    return result
 
 
 def summary(programs: Mapping[str, Any]) -> dict[str, Any]:

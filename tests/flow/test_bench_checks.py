@@ -14,6 +14,7 @@ from fides_core.flow import check_builds, check_costs, report
 from fides_core.flow.bench import PROGRAMS, BenchFailed
 from fides_core.flow.check_builds import CALLED
 from fides_core.flow.check_costs import load_check_costs, measure_checks, sections, summary
+from fides_core.isa.encode import encode
 from fides_core.model.compartments import Crossing
 from fides_core.model.platform import Platform
 
@@ -109,11 +110,14 @@ def test_checks_of_a_known_program(little, tmp_path):
 
 @pytest.mark.timeout(300)
 def test_compartments_are_crossed(little, crossings):
-    """Each walk, and the whole, is a call into another compartment; the same objects in one have none."""
-    little("one", flags="-O2")
+    """Each walk, and the whole, is a call into another compartment; the same objects in one have none, and
+    execute the same."""
+    one = little("one", flags="-O2")
     assert crossings[Crossing.CALL] == 0
-    little("split", flags="-O2")
+    split = little("split", flags="-O2")
     assert crossings[Crossing.CALL] == crossings[Crossing.RETURN] == WALKS + 1
+    results = [both["programs"]["little"]["runs"] for both in (one, split)]
+    assert results[0]["one"]["instructions"] == results[1]["split"]["instructions"]
 
 
 @pytest.mark.timeout(300)
@@ -124,6 +128,11 @@ def test_wrong_result_is_no_measurement(little, tmp_path, monkeypatch, capsys):
         little("pads", text=wrong)
     assert not (tmp_path / "checks.json").exists()
 
+    spoiled = Ended(0, b"benchmark little 0x0000000000000000 wrong\ntook 1 1\n")
+    monkeypatch.setattr(Model, "run", lambda *arguments, **options: spoiled)
+    with pytest.raises(BenchFailed, match="0x0000000000000000 wrong$"):
+        little("pads")
+
     def fail(*arguments, **options):
         raise BenchFailed("little is wrong")
 
@@ -131,6 +140,18 @@ def test_wrong_result_is_no_measurement(little, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.app(["bench", "checks"])
     assert ended.value.code == 1 and "little is wrong" in capsys.readouterr().err
+
+
+def test_kinds_of_instructions():
+    stack, other = 2, 10
+    kinds = {
+        encode("ld", rd=1, rs1=stack, imm=8): None, encode("sd", rs2=1, rs1=stack, imm=8): None,
+        encode("lbu", rd=1, rs1=other): "access", encode("sw", rs2=stack, rs1=other): "access",
+        encode("amoadd.w", rd=1, rs1=other, rs2=3): "access", encode("addi", rd=1, rs1=other): None,
+        encode("val.8", rd=1, rs1=other, rs2=3): "check", encode("vali.16", rs1=other, imm=4): "check",
+        encode("ptradd", rd=1, rs1=other, rs2=3): None,
+    }  # fmt: skip
+    assert {word: check_builds._kind(word) for word in kinds} == kinds
 
 
 def test_functions_of_all_programs_are_found(tmp_path):
@@ -149,18 +170,17 @@ def test_functions_of_all_programs_are_found(tmp_path):
 
 
 def figures(cycles, code=(100, 104, 130), checks=4):
-    runs = dict(zip(("base", "pads", "checks", "one", "split"), cycles, strict=True))
+    names = ("base", "pads", "checks", "one", "split")
+    runs = {
+        name: {"cycles": count, "instructions": 1, "code_bytes": size, "checkcaps": 1}
+        for name, count, size in zip(names, cycles, (*code, *code[1:]), strict=True)
+    }
     return {
-        "runs": {
-            name: {"cycles": count, "instructions": 1, "code_bytes": size, "checkcaps": 1}
-            for (name, count), size in zip(runs.items(), (*code, *code[1:]), strict=True)
-        },
+        "runs": runs,
         "code": {"checks": checks, "bytes_of_checks": 4 * checks},
         "report": {"accesses.to_check": 9, "accesses.proven_local": 3, "checks.removed_by_loop_range": 2},
         "executed": {"accesses": 50, "checks": 20, "checks_of_library": 7},
-        "ratios": {
-            "pads": 1.0, "checks": cycles[2] / cycles[1], "both": 1.0, "compartments": cycles[4] / cycles[3],
-        },
+        "ratios": check_costs.ratios_of(runs),
     }
 
 
@@ -180,8 +200,8 @@ def test_means():
 
 def test_tables_and_report(tmp_path):
     cycles, code = sections(RESULTS)
-    assert cycles[2][1] == ["b", "100", "100", "144", "50", "52", "1.000", "1.440", "1.000", "1.040"]
-    assert cycles[2][2] == ["mean", "", "", "", "", "", "1.000", "1.220", "1.000", "1.020"]
+    assert cycles[2][1] == ["b", "100", "100", "144", "50", "52", "1.000", "1.440", "1.440", "1.040"]
+    assert cycles[2][2] == ["mean", "", "", "", "", "", "1.000", "1.220", "1.220", "1.020"]
     heads = dict(zip(code[1], code[2][0], strict=True))
     assert (heads["accesses"], heads["proven"], heads["loop"], heads["for each"]) == ("12", "3", "2", "0.40")
     assert all(len(row) == len(heads) for _, heads, rows, _ in (cycles, code) for row in rows)
