@@ -96,7 +96,7 @@ def _measure(
 def ratios_of(runs: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
     """Of the cycles of ``runs``, by variant: those whose two variants are there."""
     return {
-        name: round(runs[above]["cycles"] / runs[below]["cycles"], 4)
+        name: round(runs[above]["cycles"] / runs[below]["cycles"], 6)
         for name, (above, below) in _RATIOS.items()
         if above in runs and below in runs
     }
@@ -109,8 +109,8 @@ def summary(programs: Mapping[str, Any]) -> dict[str, Any]:
     for name in _RATIOS:
         ratios = [one["ratios"][name] for one in programs.values() if name in one["ratios"]]
         if ratios:
-            result["mean"][name] = round(sum(ratios) / len(ratios), 4)
-            result["geometric_mean"][name] = round(math.prod(ratios) ** (1 / len(ratios)), 4)
+            result["mean"][name] = round(sum(ratios) / len(ratios), 6)
+            result["geometric_mean"][name] = round(math.prod(ratios) ** (1 / len(ratios)), 6)
     total = {
         variant: sum(one["runs"][variant]["code_bytes"] for one in programs.values())
         for variant in VARIANTS
