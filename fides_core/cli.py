@@ -328,8 +328,8 @@ def bench(
     presets: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PRESET]... | coremark | callbacks",
-            help=f"Presets, one or more of: {', '.join(PRESETS)} (default: base); or coremark; or callbacks.",
+            metavar="[PRESET]... | coremark | callbacks | checks",
+            help=f"Presets, one or more of: {', '.join(PRESETS)} (default: base); or one of the others.",
         ),
     ] = None,
     program: Annotated[
@@ -337,7 +337,7 @@ def bench(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON, no tables.")] = False,
     source: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="coremark: a checkout of EEMBC's CoreMark.")
+        Path | None, typer.Option(metavar="DIR", help="coremark, checks: a checkout of EEMBC's CoreMark.")
     ] = None,
     on: Annotated[
         str | None,
@@ -351,16 +351,18 @@ def bench(
         str | None, typer.Option(help="coremark: the compiler's -march (default: the preset's).")
     ] = None,
     flags: Annotated[
-        str | None, typer.Option(help="coremark: compiler flags, or plain (default) or tuned.")
+        str | None,
+        typer.Option(help="coremark: compiler flags, or plain (default) or tuned; checks: flags (-O2)."),
     ] = None,
     iterations: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="coremark: iterations to simulate (default: 10).")
+        int | None, typer.Option(min=1, metavar="N", help="Iterations of CoreMark to simulate (default: 10).")
     ] = None,
 ) -> None:
-    """Measure the benchmark programs, or CoreMark, or what functions cost that are called back.
+    """Measure the benchmark programs, or CoreMark, or what functions cost that are called back, or what the
+    checks and compartments of `fides cc` cost.
 
-    The results go to build/bench.json; those of CoreMark, with its whole printout, to build/bench/. The exit
-    code is 1 when a program's checksum is wrong.
+    The results go to build/bench.json, of checks to build/bench-checks.json; those of CoreMark, with its
+    whole printout, to build/bench/. The exit code is 1 when a program's checksum is wrong.
     """
     from fides_core.flow.bench import PROGRAMS, BenchFailed, run_bench
 
@@ -377,6 +379,12 @@ def bench(
         result = _coremark(console, source, on or "base", march, flags or "plain", iterations)
         if as_json:
             print(json.dumps(result, indent=2))
+        return
+    if names == ["checks"]:
+        for option, value in (("--preset", on), ("--march", march)):
+            if value is not None:
+                raise UserError(f"{option} is not for checks, which are measured on base and fides")
+        _checks(console, program, source, flags, iterations, as_json)
         return
     callbacks = names == ["callbacks"]
     for option, value in only_coremark.items():
@@ -401,6 +409,35 @@ def bench(
     programs = list(dict.fromkeys(program or PROGRAMS))
     try:
         results = run_bench(_checked(names), programs, console=console)
+    except BenchFailed as error:
+        print(f"fides: the benchmark failed: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    if as_json:
+        print(json.dumps(results, indent=2))
+
+
+def _checks(
+    console: Console,
+    program: list[str] | None,
+    source: Path | None,
+    flags: str | None,
+    iterations: int | None,
+    as_json: bool,
+) -> None:
+    from fides_core.flow.bench import PROGRAMS, BenchFailed
+    from fides_core.flow.check_costs import FLAGS, measure_checks
+    from fides_core.flow.coremark import ITERATIONS
+
+    if iterations is not None and source is None:
+        raise UserError("--iterations is of CoreMark: give a checkout of it with --source")
+    try:
+        results = measure_checks(
+            list(dict.fromkeys(program or PROGRAMS)),
+            source=source.absolute() if source else None,
+            flags=flags or FLAGS,
+            iterations=iterations or ITERATIONS,
+            console=console,
+        )
     except BenchFailed as error:
         print(f"fides: the benchmark failed: {error}", file=sys.stderr)
         raise typer.Exit(1) from None

@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 
 from fides_core.errors import UserError
-from fides_core.flow import bench, coremark, history, placement_results, tools
+from fides_core.flow import bench, check_costs, coremark, history, placement_results, tools
 from fides_core.flow.build import results as builds
 from fides_core.flow.synthesis import MHZ_NOTE, PART, Result
 from fides_core.flow.verilog import replace_file
@@ -82,6 +82,8 @@ def load_measured(directory: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if (directory / bench.OUTPUT.name).exists():
         found["benchmarks"] = bench.load_bench(directory / bench.OUTPUT.name)
+    if (directory / check_costs.OUTPUT.name).exists():
+        found["check_costs"] = check_costs.load_check_costs(directory / check_costs.OUTPUT.name)
     printed = {path: path.stem.removeprefix("coremark-") for path in directory.glob("bench/coremark-*.json")}
     scores = {name: coremark.load_results(path) for path, name in sorted(printed.items())}
     if any(scores.values()):
@@ -214,6 +216,7 @@ def _sections(report: Mapping[str, Any]) -> list[tuple[str, list[str], list[list
             "extra: more than the same call inside a compartment.",
         ),
         *bench.sections(report.get("benchmarks", {})),
+        *check_costs.sections(report.get("check_costs", {})),
         *coremark.sections(report.get("coremark", {})),
         ("Versions", ["tool", "version"], [[name, value] for name, value in report["versions"].items()], ""),
     ]

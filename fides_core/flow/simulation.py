@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import math
 import time
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -104,6 +105,8 @@ class _Library:
             "sim_trace": (ctypes.c_int, [pointer, ctypes.c_char_p]),
             "sim_pipeline": (ctypes.c_int, [pointer, ctypes.c_char_p, names, _Disassembler]),
             "sim_end_pipeline": (ctypes.c_int, [pointer]),
+            "sim_count_executed": (None, [pointer]),
+            "sim_executed": (None, [pointer, ctypes.c_void_p]),
             "sim_run": (ctypes.c_int, [pointer, u64]),
             "sim_drain": (None, [pointer, u64]),
             "sim_send": (None, [pointer, ctypes.c_char_p, u64]),
@@ -163,6 +166,12 @@ class _Model:
             return result
 
         return call
+
+    def executed_instructions(self) -> dict[int, int]:
+        """How often instructions were retired since counting began, by address in bytes."""
+        counts = array("Q", bytes(self.memory_bytes() // 2 * 8))
+        self.executed(counts.buffer_info()[0])
+        return {MAIN_MEMORY_BASE + 2 * at: count for at, count in enumerate(counts) if count}
 
     def take_output(self) -> bytes:
         """The characters received since the last call."""
@@ -297,6 +306,7 @@ class Simulator:
         timeout_seconds: float | None = None,
         external_interrupt: Sequence[tuple[int, int]] = (),
         require_policy: bool = True,
+        executed: dict[int, int] | None = None,
     ) -> Outcome:
         """Run a program from reset until it stores to the exit device, or until ``max_cycles`` clock cycles
         or ``timeout_seconds`` have passed.
@@ -307,9 +317,10 @@ class Simulator:
         program's serial port, a byte each time the receive buffer is empty; ``on_uart`` is called with
         what the program sends, line by line. ``external_interrupt``: (first cycle, cycle after the last)
         of each time that the interrupt line is high. ``require_policy``: on a configuration with Xfides,
-        refuse an image without a valid policy section. Raises UserError when the image, its policy or a
-        trace file cannot be used, RuntimeError when a protocol checker of the system has found a
-        violation.
+        refuse an image without a valid policy section. ``executed``: a dictionary that gets, by the address
+        in bytes, how often each instruction in the main memory was retired. Raises UserError when the image,
+        its policy or a trace file cannot be used, RuntimeError when a protocol checker of the system has
+        found a violation.
         """
         program = self._program(image, require_policy)
         trace_format = self._trace_format(trace)
@@ -337,6 +348,8 @@ class Simulator:
                 model.trace(str(trace).encode())
             if pipeline is not None:
                 model.pipeline(str(pipeline).encode(), _names(PIPELINE_SIGNALS), _disassembler)
+            if executed is not None:
+                model.count_executed()
             model.send(uart_input, len(uart_input))
             why = f"{max_cycles} cycles"
             result = 0
@@ -354,6 +367,8 @@ class Simulator:
             cycles, instructions, last_pc = model.cycles(), model.instructions(), model.pc()
             exit_code = model.exit_code() if result == _EXIT else None
             model.end_pipeline()
+            if executed is not None:
+                executed |= model.executed_instructions()
             model.drain(_DRAIN)
             take(model)
             if model.axi_violation():

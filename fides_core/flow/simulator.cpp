@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <deque>
+#include <vector>
 
 namespace {
 
@@ -14,6 +15,7 @@ namespace {
 // bit.
 constexpr int kClocksPerDivisor = 16;
 constexpr int kFrameBits = 10;
+constexpr uint64_t kMainMemory = 0x80000000;
 
 // Decodes what the UART sends.
 class SerialReceiver {
@@ -100,12 +102,19 @@ struct Simulation {
     std::string error;
     uint64_t instructions = 0;
     std::unique_ptr<PipelineTrace> pipeline;
+    std::vector<uint64_t> executed;  // by halfword of the main memory; empty: not counted
+
+    void count_instruction() {
+        const uint64_t at = (pc.value() - kMainMemory) / 2;
+        if (at < executed.size()) executed[at]++;
+    }
 
     Event run(uint64_t count) {
         Vfides_soc& top = *soc.top;
         while (count--) {
             if (sender.active()) top.uart_rx = sender.step(!receive_not_empty.value(), divisor.value());
             instructions += *retire.data;  // the value before the edge: this cycle's
+            if (!executed.empty() && *retire.data) count_instruction();
             if (pipeline) pipeline->step();
             soc.clock();
             const bool received = receiver.step(top.uart_tx, divisor.value());
@@ -203,6 +212,16 @@ int sim_end_pipeline(Simulation* simulation) {
     simulation->pipeline.reset();
     if (!complete) simulation->error = "cannot write the pipeline trace: the disk may be full";
     return complete ? 0 : -1;
+}
+
+// From now on, count how often the instruction at each address of the main memory is retired.
+void sim_count_executed(Simulation* simulation) {
+    simulation->executed.assign(simulation->memory.total_bytes / 2, 0);
+}
+
+// The counts, a halfword of the main memory each.
+void sim_executed(Simulation* simulation, uint64_t* counts) {
+    std::copy(simulation->executed.begin(), simulation->executed.end(), counts);
 }
 
 int sim_run(Simulation* simulation, uint64_t cycles) { return static_cast<int>(simulation->run(cycles)); }

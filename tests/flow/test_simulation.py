@@ -76,6 +76,9 @@ stop:
 """
 
 
+BOOT_INSTRUCTIONS = 5  # of the boot ROM, which is not main memory
+
+
 @pytest.fixture(scope="session")
 def assemble(tmp_path_factory):
     """Makes an executable of assembly text."""
@@ -98,6 +101,26 @@ def assemble(tmp_path_factory):
 @pytest.fixture(scope="session")
 def simulator():
     return Simulator.build(preset("base"))
+
+
+def test_executed_instructions(simulator, assemble):
+    """A loop of two instructions, 25 times; counts are by address, and of all that retire in main memory."""
+    body = """
+      li t0, 25
+    again:
+      addi t0, t0, -1
+      bnez t0, again
+      li a0, 0
+    """
+    counts = {}
+    image = assemble(body, name="executed")
+    outcome = simulator.run(image, 100_000, executed=counts)
+    start = 0x8000_0000
+    assert [counts[start + 4 * place] for place in range(4)] == [1, 25, 25, 1]
+    assert sum(counts.values()) + BOOT_INSTRUCTIONS == outcome.instructions
+    again = {}
+    simulator.run(image, 100_000, executed=again)
+    assert again == counts
 
 
 def test_program_prints_and_exits(simulator, assemble):

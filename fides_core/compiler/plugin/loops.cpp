@@ -137,7 +137,9 @@ private:
       R.count("checks.inserted_before_loops");
     }
     Q.Needed = false;
-    Checked.push_back({Object, Before});
+    // With an offset of any size the object's pointer itself may be anywhere.
+    if (auto *Constant = dyn_cast<SCEVConstant>(First); Constant && Constant->getAPInt().abs().ult(MaxDistance))
+      Checked.push_back({Object, Before});
     R.count("checks.removed_by_loop_range");
   }
 

@@ -35,6 +35,23 @@ static AttributeList withoutPromises(LLVMContext &Context, AttributeList List, u
   return List;
 }
 
+/// Alignments that copies and fills are said to have stay: they choose instructions, as those of loads and stores do, which
+/// trap when they are wrong. No analysis draws conclusions about addresses from them.
+static void forgetPromises(CallBase &Call) {
+  MaybeAlign To, From;
+  auto *Memory = dyn_cast<AnyMemIntrinsic>(&Call);
+  auto *Transfer = dyn_cast<AnyMemTransferInst>(&Call);
+  if (Memory)
+    To = Memory->getDestAlign();
+  if (Transfer)
+    From = Transfer->getSourceAlign();
+  Call.setAttributes(withoutPromises(Call.getContext(), Call.getAttributes(), Call.arg_size()));
+  if (To)
+    Memory->setDestAlignment(*To);
+  if (From)
+    Transfer->setSourceAlignment(*From);
+}
+
 /// A caller in another compartment need not extend what it passes: the function does it again.
 static void forgetExtension(Function &F) {
   if (F.hasLocalLinkage() && !F.hasAddressTaken())
@@ -84,7 +101,7 @@ static void prepareFunction(Function &F, Report &R) {
         I.setMetadata(Kind, nullptr);
       forgetLoopPromises(I);
       if (auto *Call = dyn_cast<CallBase>(&I))
-        Call->setAttributes(withoutPromises(F.getContext(), Call->getAttributes(), Call->arg_size()));
+        forgetPromises(*Call);
       if (auto *Intrinsic = dyn_cast<IntrinsicInst>(&I))
         if (Intrinsic->isAssumeLikeIntrinsic() && Intrinsic->getIntrinsicID() == Intrinsic::assume)
           Gone.push_back(Intrinsic);

@@ -27,6 +27,28 @@ end:
   ret void
 }
 
+; What is known of an address is not known of the pointer that it is far from: %p + 8 may carry into the cookie.
+; CHECK-LABEL: @far(
+; CHECK: loop:
+; CHECK-NOT: fides
+; CHECK: ".insn r 0x2b, 2, 0x40, $0, $1, $2 # fides", "=r,r,r"(ptr %p, i64 8)
+; CHECK: ret ptr
+define ptr @far(ptr %p, i64 %first, i64 %n) {
+entry:
+  %start = getelementptr i8, ptr %p, i64 %first
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %entry ], [ %next, %loop ]
+  %q = getelementptr i8, ptr %start, i64 %i
+  store i8 1, ptr %q
+  %next = add i64 %i, 1
+  %more = icmp ne i64 %next, %n
+  br i1 %more, label %loop, label %end
+end:
+  %kept = getelementptr i8, ptr %p, i64 8
+  ret ptr %kept
+}
+
 ; The object may end in the loop.
 ; CHECK-LABEL: @with_call(
 ; CHECK: loop:

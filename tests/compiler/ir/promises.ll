@@ -40,6 +40,19 @@ define i8 @assumed(i64 %i) {
 }
 declare void @llvm.assume(i1)
 
+; Copies keep the alignment that chooses their instructions, and nothing else.
+; CHECK-LABEL: @copy(
+; CHECK: call void @llvm.memcpy.p0.p0.i64(ptr align 8 %to, ptr align 4 %from, i64 56, i1 false)
+; CHECK: call void @llvm.memset.p0.i64(ptr align 4 %to, i8 0, i64 32, i1 false)
+define void @copy(ptr align 8 %to, ptr %from) {
+  call void @llvm.memcpy.p0.p0.i64(ptr noundef nonnull align 8 dereferenceable(56) %to, ptr align 4 %from, i64 56,
+                                   i1 false)
+  call void @llvm.memset.p0.i64(ptr align 4 %to, i8 0, i64 32, i1 false)
+  ret void
+}
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
+
 ; A caller in another compartment need not extend arguments.
 ; CHECK-LABEL: define i8 @extended(i8 %i)
 define i8 @extended(i8 zeroext %i) {
