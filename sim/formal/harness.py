@@ -15,8 +15,8 @@ __all__ = ["Mutant", "Property", "mutated", "release", "FormalTop"]
 
 @dataclass(frozen=True)
 class Mutant:
-    """A spoilt design: ``old``, which occurs once in the source of ``module``, is ``new``. ``nightly``: it takes
-    minutes to find what is wrong with it."""
+    """A spoilt design: ``old``, which occurs once in the source of ``module``, is ``new``. ``nightly``: takes
+    minutes."""
 
     module: str
     old: str
