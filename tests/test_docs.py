@@ -215,18 +215,18 @@ def test_published_percentages():
 def test_costs_of_checks():
     """Ratios, means and growth in docs/benchmarks.md follow from the cycles and bytes there."""
     text = section(ROOT / "docs" / "benchmarks.md", "Checks and compartments")
-    table = [cells for cells in rows(text) if len(cells) == 9 and cells[1]]
+    table = [cells for cells in rows(text) if len(cells) == 11 and cells[1]]
     ratios = []
     for _, *cells in table:
-        base, pads, checks, one, split = map(int, cells[:5])
-        ratios.append((pads / base, checks / pads, split / one))
-        assert cells[5:] == [f"{ratio:.3f}" for ratio in ratios[-1]]
+        base, pads, checks, one, split, clear = map(int, cells[:6])
+        ratios.append((pads / base, checks / pads, split / one, clear / split))
+        assert cells[6:] == [f"{ratio:.3f}" for ratio in ratios[-1]]
     columns = list(zip(*ratios, strict=True))
     means = {
         "mean": [statistics.fmean(column) for column in columns],
         "geometric mean": [statistics.geometric_mean(column) for column in columns],
     }
-    shown = {cells[0]: cells[6:] for cells in rows(text) if len(cells) == 9 and not cells[1]}
+    shown = {cells[0]: cells[7:] for cells in rows(text) if len(cells) == 11 and not cells[1]}
     assert shown == {name: [f"{mean:.3f}" for mean in values] for name, values in means.items()}
     code = [cells for cells in rows(text) if len(cells) == 14]
     *programs, everything = [[float(cell.removesuffix("%")) for cell in cells[1:5]] for cells in code]
@@ -235,8 +235,8 @@ def test_costs_of_checks():
         weighted = sum(size * growth[place - 1] for size, *growth in programs) / everything[0]
         assert weighted == pytest.approx(everything[place], abs=0.11)
     readme = " ".join(README.read_text().split())
-    coremark = next(cells[7] for cells in table if cells[0] == "CoreMark")
-    _, checks, compartments = shown["mean"]
+    coremark = next(cells[8] for cells in table if cells[0] == "CoreMark")
+    _, checks, compartments, _ = shown["mean"]
     assert f"{checks} times the cycles with checks of pointers (CoreMark {coremark}" in readme
     assert f"{compartments} times in compartments" in readme
     growth = f"{everything[1]:.1f} % for landing pads and {everything[2] + everything[3]:.1f} % for checks"

@@ -63,6 +63,7 @@ VARIANTS = {
     "checks": Variant("fides"),
     "one": Variant("fides", ("-fno-fides-checks",), divided=True),
     "split": Variant("fides", ("-fno-fides-checks",), divided=True, split=True),
+    "clear": Variant("fides", ("-fno-fides-checks", "-ffides-clear"), divided=True, split=True),
 }
 
 _FLAGS = ("-ffp-contract=off", f"-I{HARNESS}", f"-I{OWN}")

@@ -34,7 +34,7 @@ PUBLISHED = {"checks": 1.36, "compartments": 1.019}
 #: Ratios by name: of which variant's cycles over which other's.
 _RATIOS = {
     "pads": ("pads", "base"), "checks": ("checks", "pads"), "both": ("checks", "base"),
-    "compartments": ("split", "one"),
+    "compartments": ("split", "one"), "clearing": ("clear", "split"),
 }  # fmt: skip
 
 
@@ -275,7 +275,7 @@ def sections(results: Mapping[str, Any]) -> list[tuple[str, list[str], list[list
     if not results:
         return []
     published = results["published"]
-    heads = ["program", *VARIANTS, "pads/base", "checks/pads", "checks/base", "split/one"]
+    heads = ["program", *VARIANTS, "pads/base", "checks/pads", "checks/base", "split/one", "clear/split"]
     tables = [
         (
             f"Cycles with checks and compartments, fides cc {results['flags']}",
