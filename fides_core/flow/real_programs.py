@@ -153,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m fides_core.flow.real_programs",
         description="Compile programs of Debian's source packages by fides cc, run them on the presets base "
         "and fides, compare what they print with known answers and with the host's compiler, and print a "
-        f"table. The figures go to {RESULTS.relative_to(tools.ROOT)}.",
+        "table. The figures go to build/real/results.json.",
     )
     parser.add_argument("program", nargs="*", help=f"of {', '.join(PROGRAMS)}; all when none is given")
     names = list(dict.fromkeys(parser.parse_args(arguments).program)) or list(PROGRAMS)
