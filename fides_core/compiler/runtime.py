@@ -18,9 +18,9 @@ __all__ = ["RUNTIME", "runtime_library"]
 RUNTIME = Path(__file__).resolve().parents[2] / "sw" / "runtime"
 SOURCES = RUNTIME / "libfides"
 #: Compiled with checks: objects in them have entries.
-CHECKED = frozenset({"arguments.c"})
+CHECKED = frozenset({"arguments.c", "results.c"})
 #: For cores with Xfides alone: the others take the C library's.
-ONLY_XFIDES = frozenset({"jump.S", "strings.c", "stdio.c", "valid.c"})
+ONLY_XFIDES = frozenset({"jump.S", "results.c", "strings.c", "stdio.c", "valid.c"})
 OPTIONS = (
     "-O2", "-ffreestanding", "-fno-builtin", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-unused-value",
 )  # fmt: skip

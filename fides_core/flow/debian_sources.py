@@ -1,5 +1,6 @@
 """Source packages of Debian: fetched by apt, pinned by their hash, unpacked under build/."""
 
+import contextlib
 import hashlib
 import shutil
 import subprocess
@@ -40,9 +41,10 @@ def _run(command: list[str], what: str) -> str:
     return done.stdout
 
 
-def _index_options(directory: Path) -> list[str]:
+def _index(directory: Path) -> tuple[list[str], list[str]]:
     """Options for apt that has indices of sources, of where the system has its packages from, in a folder of
-    our own: nothing of the system changes. Raises UserError where there is no apt."""
+    our own: nothing of the system changes. The releases that they are of. Raises UserError where there is no
+    apt."""
     form = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
     found = _run(
         ["apt-get", "indextargets", "--format", form, "Created-By: Packages"], "no list of Debian packages"
@@ -65,24 +67,37 @@ def _index_options(directory: Path) -> list[str]:
     if not sources.exists() or sources.read_text() != text or not any(lists.glob("*Sources*")):
         sources.write_text(text)
         _run(["apt-get", *options, "update"], "no index of Debian's sources")
-    return options
+    return options, sorted({line.split()[2] for line in lines})
+
+
+def _addresses(package: SourcePackage, directory: Path) -> list[str]:
+    """Where the archive is said to be: a release may list what its server has dropped, so there is one
+    for each of them."""
+    options, releases = _index(directory)
+    command = ["apt-get", *options, "--print-uris", "source", "--only-source"]
+    addresses = []
+    for release in releases:
+        try:
+            listed = _run([*command, f"{package.name}/{release}"], "")
+        except UserError:
+            continue
+        words = [line.split() for line in listed.splitlines()]
+        addresses += [line[0].strip("'") for line in words if len(line) > 1 and line[1] == package.archive]
+    return list(dict.fromkeys(addresses))
 
 
 def _download(package: SourcePackage, path: Path, directory: Path) -> None:
-    options = _index_options(directory)
-    name = f"looking for the sources of {package.name}"
-    listed = _run(["apt-get", *options, "--print-uris", "source", "--only-source", package.name], name)
-    uris = [
-        line.split("'")[1]
-        for line in listed.splitlines()
-        if len(line.split()) > 1 and line.split()[1] == package.archive
-    ]
-    if not uris:
+    addresses = _addresses(package, directory)
+    if not addresses:
         raise UserError(f"Debian has no {package.archive} any more")
     with tempfile.TemporaryDirectory(dir=path.parent) as work:
         partial = Path(work, package.archive)
-        _run([_APT_HELPER, "download-file", uris[0], str(partial)], f"downloading {package.archive}")
-        partial.replace(path)
+        for address in addresses:
+            with contextlib.suppress(UserError):
+                _run([_APT_HELPER, "download-file", address, str(partial)], "")
+                partial.replace(path)
+                return
+    raise UserError(f"{package.archive} cannot be downloaded: tried {', '.join(addresses)}")
 
 
 def fetch(package: SourcePackage, directory: Path = DIRECTORY) -> Path:

@@ -1,12 +1,12 @@
 """Libraries of others, unmodified, by ``fides cc``: run on ``fides`` and ``base``, with known answers."""
 
+import argparse
+import functools
 import json
-import math
 import shutil
 import subprocess
 import sys
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,112 +17,18 @@ from fides_core.config import preset
 from fides_core.errors import UserError
 
 from . import tools
-from .debian_sources import DIRECTORY, SourcePackage, fetch
+from .debian_sources import DIRECTORY, fetch
+from .real_program_list import PROGRAMS, RealProgram
 from .simulation import Simulator
+from .verilog import replace_file
 
-__all__ = ["PROGRAMS", "RealProgram", "Result", "build", "main", "run_programs"]
+__all__ = ["RESULTS", "Result", "build", "expected_output", "main", "run_one", "run_programs", "table"]
 
 DRIVERS = tools.ROOT / "sw" / "real"
 PRESETS = ("base", "fides")
 LEVEL = "-O2"
-MAX_CYCLES = 200_000_000
-
-
-@dataclass(frozen=True)
-class RealProgram:
-    """``sources``, ``without``: patterns in the package's folder. ``driver``: of sw/real, where the package
-    has no program that runs by itself. ``include``: folders of the package. ``answers``: lines that must
-    be in the output, given the folder; the output must also be that of the host's compiler."""
-
-    package: SourcePackage
-    sources: tuple[str, ...]
-    answers: Callable[[Path], Sequence[str]]
-    without: tuple[str, ...] = ()
-    driver: str | None = None
-    include: tuple[str, ...] = (".",)
-    sample: str | None = None
-
-
-def _tommath_answers(_: Path) -> list[str]:
-    factorial, prime, number = math.factorial(100), 2**127 - 1, 123456789012345678901234567890
-    answers = {
-        "factorial": factorial,
-        "power": pow(factorial, factorial, prime),
-        "quotient": factorial // prime,
-        "remainder": factorial % prime,
-        "gcd": math.gcd(factorial, number),
-        "inverse": pow(number, -1, prime),
-        "root": math.isqrt(factorial),
-    }
-    return [f"{name} {value:X}" for name, value in answers.items()] + ["prime 1", "prime 0"]
-
-
-def _bzip2_answers(folder: Path) -> list[str]:
-    text = (folder / "sample1.ref").read_bytes()
-    return [f"expanded 4 {len(text)} {zlib.adler32(text):08x}"]
-
-
-PROGRAMS = {
-    "cjson": RealProgram(
-        SourcePackage(
-            "cjson",
-            "cjson_1.7.15.orig.tar.gz",
-            "5308fd4bd90cef7aa060558514de6a1a4a0819974a26e6ed13973c5f624c24b2",
-        ),
-        ("test.c", "cJSON.c"),
-        lambda folder: ['"number":\tnull', "Version: 1.7.15"],
-    ),
-    "tommath": RealProgram(
-        SourcePackage(
-            "libtommath",
-            "libtommath_1.2.0.orig.tar.xz",
-            "b7c75eecf680219484055fcedd686064409254ae44bc31a96c5032843c0e18b1",
-        ),
-        ("bn_*.c",),
-        _tommath_answers,
-        driver="tommath.c",
-    ),
-    "lua": RealProgram(
-        SourcePackage(
-            "lua5.4",
-            "lua5.4_5.4.4.orig.tar.gz",
-            "164c7849653b80ae67bec4b7473b884bf5cc8d2dca05653475ec2ed27b9ebf61",
-        ),
-        ("src/*.c",),
-        lambda folder: [
-            "1 2 3 4 5 6 7 8 9 10\t60",
-            "2\t42",
-            "610",
-            "true\ttrue",
-            "1040.0\t\u03bb\t100\t0\t0\t0",
-        ],
-        without=("src/lua.c", "src/luac.c"),
-        driver="lua.c",
-        include=("src",),
-    ),
-    "lz4": RealProgram(
-        SourcePackage(
-            "lz4",
-            "lz4_1.9.4.orig.tar.gz",
-            "0b0e3aa07c8c063ddf40b082bdf7e37a1562bda40a0ff5272957f3e987e0e54b",
-        ),
-        ("lib/lz4.c", "lib/lz4hc.c"),
-        lambda folder: ["expanded 20000 right", "short buffer refused"],
-        driver="lz4.c",
-        include=("lib",),
-    ),
-    "bzip2": RealProgram(
-        SourcePackage(
-            "bzip2",
-            "bzip2_1.0.8.orig.tar.gz",
-            "ab5a03176ee106d3f0fa90e381da478ddae405918153cca248e682cd0c4a2269",
-        ),
-        ("blocksort.c", "bzlib.c", "compress.c", "crctable.c", "decompress.c", "huffman.c", "randtable.c"),
-        _bzip2_answers,
-        driver="bzip2.c",
-        sample="sample1.bz2",
-    ),
-}
+MAX_CYCLES = 100_000_000
+RESULTS = DIRECTORY / "results.json"
 
 
 @dataclass(frozen=True)
@@ -150,11 +56,10 @@ def _inputs(program: RealProgram, folder: Path, work: Path) -> list[str]:
         rows = ",".join(str(byte) for byte in data)
         work.joinpath("sample.h").write_text(f"static const unsigned char sample[] = {{{rows}}};\n")
         include.append(work)
-    # bzip2's own makefile has no such option: it gives the library without files.
-    options = ["-DBZ_NO_STDIO"] if program.package.name == "bzip2" else []
-    return [*options, *(f"-I{path}" for path in include), *map(str, sources)]
+    return [*program.options, *(f"-I{path}" for path in include), *map(str, sources)]
 
 
+@functools.cache
 def expected_output(name: str, directory: Path = DIRECTORY) -> str:
     """What the program prints on the host. Raises UserError."""
     program = PROGRAMS[name]
@@ -176,11 +81,13 @@ def build(name: str, preset_name: str, directory: Path = DIRECTORY) -> tuple[Pat
     image, report = work / f"{preset_name}.elf", work / f"{preset_name}.report"
     report.unlink(missing_ok=True)
     wanted = ["--report", str(report)] if preset_name != "base" else []
+    if program.policy is not None:
+        wanted += ["--policy", str(DRIVERS / program.policy)]
     inputs = _inputs(program, fetch(program.package, directory), work)
     if run_command(["--preset", preset_name, "-w", LEVEL, *wanted, *inputs, "-o", str(image)]):
         raise UserError(f"fides cc does not compile {name} for {preset_name}")
     checks: dict[str, int] = {}
-    for line in report.read_text().splitlines() if wanted else []:
+    for line in report.read_text().splitlines() if report.exists() else []:
         for key, count in json.loads(line)["counts"].items():
             checks[key] = checks.get(key, 0) + count
     return image, checks
@@ -209,27 +116,58 @@ def run_one(name: str, preset_name: str, machine, directory: Path = DIRECTORY) -
 
 
 def run_programs(names: Sequence[str], console: Console) -> list[Result]:
-    """Run ``names`` on PRESETS, and show the results."""
+    """Run ``names``, of PROGRAMS, on PRESETS, and say so. Raises UserError."""
+    machines = {name: Simulator.build(preset(name)) for name in PRESETS}
     results = []
-    for preset_name in PRESETS:
-        machine = Simulator.build(preset(preset_name))
-        for name in names:
+    for name in names:
+        for preset_name, machine in machines.items():
+            console.print(f"{name} on {preset_name} ...", highlight=False)
             results.append(run_one(name, preset_name, machine))
-            console.print_json(json.dumps(asdict(results[-1])))
+            console.print(f"  {results[-1].cycles:,} cycles, as on the host", highlight=False)
     return results
 
 
-def main() -> None:
-    """``python -m fides_core.flow.real_programs [PROGRAM]...``"""
-    names = sys.argv[1:] or list(PROGRAMS)
-    if unknown := set(names) - set(PROGRAMS):
-        sys.exit(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(PROGRAMS)}")
+def table(results: Sequence[Result]) -> str:
+    """Markdown, a row for each program. ``results``: of all PRESETS for each program."""
+    lines = [
+        "| program | version | what is looked at | accesses | checks | cycles on `base` | on `fides` | more "
+        "| text, bytes on `base` | on `fides` | more |",
+        "|---|---|---|" + "---:|" * 8,
+    ]
+    of = {(result.program, result.preset): result for result in results}
+    for name in dict.fromkeys(result.program for result in results):
+        program = PROGRAMS[name]
+        base, fides = (of[name, preset_name] for preset_name in PRESETS)
+        cells = [name, program.version, program.checks]
+        cells += [f"{fides.checks[key]:,}" for key in ("accesses.all", "checks.inserted")]
+        for old, new in ((base.cycles, fides.cycles), (base.text_bytes, fides.text_bytes)):
+            cells += [f"{old:,}", f"{new:,}", f"{100 * (new / old - 1):+.1f} %"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code of ``python -m fides_core.flow.real_programs``: 2 when something is missing, does not compile
+    or does not do what it should."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fides_core.flow.real_programs",
+        description="Compile programs of Debian's source packages by fides cc, run them on the presets base "
+        "and fides, compare what they print with known answers and with the host's compiler, and print a "
+        "table. The figures go to build/real/results.json.",
+    )
+    parser.add_argument("program", nargs="*", help=f"of {', '.join(PROGRAMS)}; all when none is given")
+    names = list(dict.fromkeys(parser.parse_args(arguments).program)) or list(PROGRAMS)
     try:
-        run_programs(names, Console())
+        if unknown := [name for name in names if name not in PROGRAMS]:
+            raise UserError(f"there is no {unknown[0]}: there are {', '.join(PROGRAMS)}")
+        results = run_programs(names, Console(stderr=True))
     except UserError as error:
         print(f"fides: {error}", file=sys.stderr)
-        sys.exit(2)
+        return 2
+    replace_file(RESULTS, json.dumps([asdict(result) for result in results], indent=1) + "\n")
+    print(table(results))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -52,7 +52,7 @@ def linker_script(layout: Layout, config: Config) -> str:
         "ENTRY(monitor_reset)",
         "PHDRS {",
         *(f"  {name} PT_LOAD FLAGS({flags});" for name, flags in (
-            ("monitor", 5), ("monitor_data", 6), ("text", 5), ("constants", 4), ("data", 6)
+            ("monitor", 5), ("monitor_data", 6), ("text", 5), ("constants", 4), ("stack", 6), ("data", 6)
         )),
         "}",
         "SECTIONS {",
@@ -139,12 +139,14 @@ def _constants(layout: Layout) -> list[str]:
 def _data(layout: Layout, memory_end: int) -> list[str]:
     stack = layout.stack_bytes
     if layout.heap_bytes is None:
-        heap = f"    . += MAX(ABSOLUTE(.), {memory_end - stack:#x}) - ABSOLUTE(.);"
+        heap = f"    . += MAX(ABSOLUTE(.), {memory_end:#x}) - ABSOLUTE(.);"
     else:
         heap = f"    . += {layout.heap_bytes};"
     return [
         f"  . = ALIGN({PAGE});",
         "  __user_data_start = .;",
+        # Below it is what U-mode cannot write: a stack that grows too far is a fault.
+        f"  .stack (NOLOAD) : {{ . += {stack}; __user_stack_top = .; PROVIDE(__stack = .); }} :stack",
         "  .data : { PROVIDE(__data_start = .); *(.data .data.* .sdata .sdata.*) . = ALIGN(16); } :data",
         *(f"  {name} : {{ {sections} . = ALIGN(16); }} :data" for name, sections in layout.data.items()),
         "  .bss (NOLOAD) : ALIGN(16) {",
@@ -156,7 +158,6 @@ def _data(layout: Layout, memory_end: int) -> list[str]:
         "    __user_heap_start = .; PROVIDE(__heap_start = .);",
         heap,
         "    __user_heap_end = .; PROVIDE(__heap_end = .);",
-        f"    . += {stack}; __user_stack_top = .; PROVIDE(__stack = .);",
         "  } :data",
         "  __user_data_end = .;",
     ]

@@ -217,7 +217,7 @@ class PolicySection:
         """
         header = self.header
         order = (
-            "text_start", "constants_start", "data_start", "bss_start", "bss_end", "stack_top", "data_end",
+            "text_start", "constants_start", "data_start", "stack_top", "bss_start", "bss_end", "data_end",
         )  # fmt: skip
         for low, high in zip(order, order[1:], strict=False):
             if header[low] > header[high]:

@@ -36,8 +36,8 @@ const struct policy_static *policy_statics(void)
 static void check_memory(const struct policy_header *policy)
 {
   require(policy->text_start <= policy->constants_start && policy->constants_start <= policy->data_start
-              && policy->data_start <= policy->bss_start && policy->bss_start <= policy->bss_end
-              && policy->bss_end <= policy->stack_top && policy->stack_top <= policy->data_end
+              && policy->data_start <= policy->stack_top && policy->stack_top <= policy->bss_start
+              && policy->bss_start <= policy->bss_end && policy->bss_end <= policy->data_end
               && policy->data_end <= UINT64_C(1) << 32,
           "the regions of U-mode are out of order");
   require((policy->text_start | policy->constants_start | policy->data_start | policy->data_end) % 4 == 0
@@ -108,10 +108,14 @@ static void check_compartments(const struct policy_header *policy, uint64_t impl
 static void check_statics(const struct policy_header *policy)
 {
   const struct policy_static *object = policy_statics();
+  uint32_t highest = 0; /* index: one above it is new; the linker writes them in order, and there may be thousands */
   for (uint32_t i = 0; i < policy->statics; i++) {
     require(0 < object[i].index && object[i].index < policy->stack_zone_start, "a static's index is out of range");
-    for (uint32_t j = 0; j < i; j++)
-      require(object[i].index != object[j].index, "two statics have the same index");
+    if (object[i].index <= highest)
+      for (uint32_t j = 0; j < i; j++)
+        require(object[i].index != object[j].index, "two statics have the same index");
+    else
+      highest = object[i].index;
     require(0 < object[i].size && object[i].size < 1 << SIZE_BITS && 0 < object[i].cookie
                 && object[i].cookie < 1 << COOKIE_BITS,
             "a static's size or cookie is out of range");

@@ -61,6 +61,7 @@ BAD = {
     "structure": ("struct tm *t = malloc(35); use(&t); time_t w = 0; gmtime_r(&w, t);", "BOUNDS"),
     "variable arguments": ('int *p = malloc(4); use(&p); free(p); sscanf("1", "%d", p);', "INVALID"),
     "null": ("zero = mktime((struct tm *)(long)zero);", "INVALID"),
+    "name": ('char b[4] = {1, 2, 3, 4}; use(b); zero = getenv(b) != 0;', "BOUNDS"),
     "negative size": ('char *p = malloc(4); use(&p); strlcpy(p, "a", zero - 1);', "BOUNDS"),
     "wide room": ('wchar_t *p = malloc(12); use(&p); wcscpy(p, L"abc" + zero);', "BOUNDS"),
     "product that overflows": (

@@ -375,10 +375,10 @@ def test_heap_and_table(workshop):
     policy, at = _memory(workshop.link(*words, policy=POLICY + memory))
     assert (policy["stack_zone_start"], policy["table_entries"]) == (128, 192)
     assert at["__user_heap_end"] - at["__user_heap_start"] == 8192
-    assert at["__user_stack_top"] - at["__user_heap_end"] == 4096
+    assert at["__user_stack_top"] - policy["data_start"] == 4096
     # What is left of it, where the policy says nothing.
     policy, at = _memory(workshop.link(*words, "--memory", "0x40000"))
-    assert at["__user_stack_top"] == policy["data_end"] == 0x8004_0000
+    assert at["__user_heap_end"] == policy["data_end"] == 0x8004_0000
 
 
 def _memory(image):

@@ -110,6 +110,31 @@ def test_inconsistent_section_is_refused_by_host_and_monitor(name, demo_images, 
     assert run.text.startswith("monitor: policy refused: ") and monitor in run.text
 
 
+@pytest.mark.parametrize(
+    "indices, well",
+    (
+        ((3, 1, 2), True),
+        ((1, 2, 2), False),
+        ((7, 3, 3), False),
+        ((3, 1, 3), False),
+        ((1, 1, 2), False),
+    ),
+)
+def test_indices_of_statics_in_any_order(programs, fides, tmp_path, indices, well):
+    programs.policy('statics = ["a", "b", "c"]')
+    image = programs.build("int a[4], b[4], c[4]; int main(void) { return 0; }", fides)
+    changes = [(STATIC, number, "index", index) for number, index in enumerate(indices)]
+    changed = patched(image, tmp_path, *changes)
+    run = run_image(changed, fides, 300_000)
+    if well:
+        check_image(changed)
+        assert run.exit_code == 0
+    else:
+        with pytest.raises(UserError, match="is taken"):
+            check_image(changed)
+        assert run.exit_code == POLICY_REFUSED and "two statics have the same index" in run.text
+
+
 def test_the_base_monitor_looks_at_it_too(demo_images, tmp_path):
     image = patched(demo_images["base"], tmp_path, (HEADER, 0, "version", 2))
     assert run_image(image, PRESETS["base"], 300_000).exit_code == POLICY_REFUSED

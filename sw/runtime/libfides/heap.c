@@ -1,4 +1,5 @@
-/* The heap: blocks side by side, each with a header in front, free ones in lists by size.
+/* The heap: blocks side by side, each with a header in front, free ones in lists by size: one for each size below
+ * FINE, then four for each power of two.
  *
  * With the extension each block that is in use has a metadata entry. A freed block's entry is dead at once; its index
  * goes to the end of a queue, and its memory waits in a quarantine, so that stale pointers keep failing. When an index
@@ -12,7 +13,8 @@
 
 #define UNIT 16
 #define SMALLEST (2 * UNIT)
-#define LISTS 28 /* by log2 of the size */
+#define FINE 1024 /* bytes */
+#define LISTS 128 /* enough for 2^26 bytes; longer ones are in the last */
 #define QUARANTINE_SHARE 4 /* of the heap, one part may wait */
 
 enum state { FREE = 0xf1, USED = 0xa5, WAITING = 0xd3 };
@@ -33,6 +35,7 @@ struct links { /* in the memory of free blocks */
 _Static_assert(sizeof(struct block) == UNIT && sizeof(struct links) <= UNIT, "alignment of objects");
 
 static struct block *lists[LISTS];
+static uint64_t filled_lists[LISTS / 64]; /* a bit for each */
 static struct block *oldest, *youngest; /* of the quarantine, linked by their memory */
 static size_t waiting, most_waiting;    /* bytes */
 static int ready;
@@ -65,10 +68,11 @@ static struct block *behind(struct block *block)
 
 static unsigned list_of(size_t size)
 {
-  unsigned number = 0;
-  for (size >>= 6; size && number < LISTS - 1; size >>= 1)
-    number++;
-  return number;
+  if (size < FINE)
+    return (unsigned)(size / UNIT);
+  unsigned log = 63 - (unsigned)__builtin_clzl(size);
+  unsigned number = FINE / UNIT + 4 * (log - 10) + (unsigned)(size >> (log - 2) & 3);
+  return number < LISTS ? number : LISTS - 1;
 }
 
 static void insert(struct block *block)
@@ -80,6 +84,7 @@ static void insert(struct block *block)
   if (lists[number])
     links_of(lists[number])->before = block;
   lists[number] = block;
+  filled_lists[number / 64] |= UINT64_C(1) << number % 64;
 }
 
 static void take(struct block *block)
@@ -87,8 +92,12 @@ static void take(struct block *block)
   struct links *links = links_of(block);
   if (links->before)
     links_of(links->before)->next = links->next;
-  else
-    lists[list_of(block->size)] = links->next;
+  else {
+    unsigned number = list_of(block->size);
+    lists[number] = links->next;
+    if (!links->next)
+      filled_lists[number / 64] &= ~(UINT64_C(1) << number % 64);
+  }
   if (links->next)
     links_of(links->next)->before = links->before;
 }
@@ -171,12 +180,21 @@ static int release_oldest(void)
   return 1;
 }
 
+/* Any block of a list behind the size's own is large enough. */
 static struct block *find(size_t size)
 {
-  for (unsigned number = list_of(size); number < LISTS; number++)
-    for (struct block *block = lists[number]; block; block = links_of(block)->next)
-      if (block->size >= size)
-        return block;
+  unsigned number = list_of(size);
+  for (struct block *block = lists[number]; block; block = links_of(block)->next)
+    if (block->size >= size)
+      return block;
+  number++;
+  for (unsigned word = number / 64; word < LISTS / 64; word++) {
+    uint64_t set = filled_lists[word];
+    if (word == number / 64)
+      set &= ~UINT64_C(0) << number % 64;
+    if (set)
+      return lists[64 * word + (unsigned)__builtin_ctzl(set)];
+  }
   return 0;
 }
 
@@ -255,7 +273,7 @@ static void *allocate(size_t size, size_t alignment)
   struct block *rest = split(block, room);
   block->state = USED;
   if (rest)
-    release(rest);
+    insert(rest); /* behind it nothing is free, or it would have been joined */
   block->requested = (uint32_t)size;
 #if XFIDES
   block->index = next_index();

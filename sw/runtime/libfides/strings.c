@@ -1,5 +1,7 @@
 /* Memory and string functions for checked code: the C library's, between checks of all that they touch. What is read
  * to find a string's end is checked once the end is known, before anything that was read can be used. */
+#include <langinfo.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -326,4 +328,7 @@ void *CHECKED(bsearch)(const void *key, const void *elements, size_t count, size
   }
 
 ADOPTING(strerror, (int number), (number))
-ADOPTING(getenv, (const char *name), (name))
+ADOPTING(getenv, (const char *name), (((void)length_of(name), name)))
+ADOPTING(setlocale, (int category, const char *locale), (category, (locale ? (void)length_of(locale) : (void)0, locale)))
+ADOPTING(strsignal, (int number), (number))
+ADOPTING(nl_langinfo, (nl_item item), (item))
