@@ -1,5 +1,5 @@
-"""Real bitstreams for the ULX3S by the tools that pip installs, and the netlist that is placed, simulated: some
-30 minutes of processor time, most of it in place and route."""
+"""Real bitstreams for the ULX3S by the tools that pip installs, and the netlist that is placed, simulated:
+some 30 minutes of processor time, most of it in place and route."""
 
 import concurrent.futures
 import json

@@ -91,6 +91,7 @@ class World:
             lines += [f"sources = {[*sources, files[cid]]}"]
         jump = str(SW / "runtime" / "fluid" / "jump.S")
         lines += ["[fluid]", f"complete = {[jump, files[FLUID]]}", f"restricted = ['{files[RESTRICTED]}']"]
+        lines += ["[memory]", f"stack_bytes = {128 << 10}"]
         (program / "policy.toml").write_text("\n".join(lines) + "\n")
         return build_image(program, CONFIG, directory / "build")
 

@@ -186,7 +186,7 @@ int main(void) {{ return visit({depth}) == 2 * {depth} ? 0 : 1; }}
 
 
 def run_recursion(programs, depth, entries):
-    programs.policy(fluid='["restricted.c"]')
+    programs.policy(fluid='["restricted.c"]', compartments="[memory]\nstack_bytes = 262144")
     fides = PRESETS["fides"]
     config = replace(
         fides, core=replace(fides.core, xfides=replace(fides.core.xfides, shadow_stack_entries=entries))
