@@ -29,6 +29,9 @@ SIMULATED = "base"
 #: Of the main memory: half of what the board has room for, which is placed and routed in half the time.
 MEMORY_BYTES = 128 << 10
 
+#: Of the election, as much as is left beside its code.
+SIZES = {"heap_bytes": 16384, "stack_bytes": 32768}
+
 FIRST_LINES = ["main: an election of 4 candidates, 12 ballots", "main: 11 of 12 seals are whole"]
 """Of the election, as the README has them."""
 
@@ -39,8 +42,10 @@ def _election(directory, name: str):
     if not folder.exists():
         shutil.copytree(SW, folder)
         policy = folder / "demo" / "policy.toml"
-        text, changed = re.subn(r"(heap_bytes|stack_bytes) = \d+", r"\1 = 16384", policy.read_text())
-        assert changed == 2
+        text, changed = re.subn(
+            rf"({'|'.join(SIZES)}) = \d+", lambda found: f"{found[1]} = {SIZES[found[1]]}", policy.read_text()
+        )
+        assert changed == len(SIZES)
         policy.write_text(text)
     config = preset(name)
     config = replace(config, soc=replace(config.soc, memory_bytes=MEMORY_BYTES))
