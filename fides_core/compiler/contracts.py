@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from fides_core.errors import UserError
+from fides_core.text_file import read_text
 
 __all__ = ["OF_THE_LIBRARY", "read_contracts"]
 
@@ -36,14 +37,8 @@ def _checked(words: list[str]) -> None:
 def read_contracts(path: Path) -> list[str]:
     """The lines of ``path`` that say something, their words one space apart: a function and a word for each
     argument, as contracts.txt explains them. Raises UserError, naming file and line."""
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file") from None
     lines, seen = [], set()
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         words = line.partition("#")[0].split()
         if not words:
             continue

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fides_core.errors import UserError
 from fides_core.isa.xfides import COOKIE_BITS, INDEX_BITS, MAX_COMPARTMENTS, ZONE_ALIGN, pack_pointer
+from fides_core.text_file import read_text
 
 from .policy_section import COMPARTMENT, HEADER, MAGIC, NAME_BYTES, STATIC, VERSION, assembly
 from .toml_lines import value_lines
@@ -95,12 +96,7 @@ class Policy:
     def load(cls, path: Path, *, files: bool = False) -> "Policy":
         """Reads ``path``. ``files``: it is a program's for ``image.py``, all of whose sources must be there.
         Raises UserError."""
-        try:
-            text = path.read_text()
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror or error}") from None
-        except UnicodeDecodeError:
-            raise UserError(f"{path}: not a text file") from None
+        text = read_text(path)
         try:
             tables = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fides_core.errors import UserError
 from fides_core.isa.xfides import MAX_COMPARTMENTS
+from fides_core.text_file import read_text
 
 from .policy import Compartment, Located, Policy, PolicyError, policy_error
 
@@ -56,13 +57,7 @@ def _number(text: str, place: str) -> int:
 
 def _pairs(path: Path) -> Iterable[tuple[str, str, str]]:
     """(file and line, before the colon, behind it) of each line that is not empty. Raises UserError."""
-    try:
-        lines = path.read_text().splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file") from None
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         text = line.partition("#")[0].strip()
         if not text:
             continue
